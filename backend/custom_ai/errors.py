@@ -1,0 +1,127 @@
+"""One small tree of errors, each with a text that is meant for people.
+
+The English template is also the key into the translation catalogue (see ``i18n``); whoever shows an
+error picks the language: ``error.text(translate)``. Anything that is not a CustomAIError is shown
+as an internal error with a log id, never with its own text. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+
+def N_(message: str) -> str:
+    """Mark a message for translation without translating it."""
+    return message
+
+
+class CustomAIError(Exception):
+    """Base of all errors that people may see: a code for programs, a template for people."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    template: ClassVar[str] = N_("Something went wrong.")
+
+    def __init__(self, **params: object) -> None:
+        self.params = params
+        super().__init__(self.text())
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        """The message in the language of ``translate``, with the values filled in."""
+        return translate(self.template).format(**self.params)
+
+
+class BadInput(CustomAIError):
+    code, status = "bad_input", 400
+    template = N_("{what} cannot be used: {why}.")
+
+
+class NotFound(CustomAIError):
+    code, status = "not_found", 404
+    template = N_("{what} {id} does not exist here.")
+
+
+class Conflict(CustomAIError):
+    code, status = "conflict", 409
+    template = N_("That is not possible now: {why}.")
+
+
+class NotReady(CustomAIError):
+    code, status = "not_ready", 409
+    template = N_("Not enough labels yet: {missing}. Every chosen class needs {needed}.")
+
+
+class Unauthorized(CustomAIError):
+    code, status = "unauthorized", 401
+    template = N_("Please sign in to Label Studio at {url} first, or send a Label Studio token.")
+
+
+class SettingsError(CustomAIError):
+    code = "settings"
+    template = N_("The setting {name} cannot be used: {why}.")
+
+
+class Cancelled(CustomAIError):
+    code, status = "cancelled", 409
+    template = N_("Cancelled on request.")
+
+
+# Label Studio
+
+
+class LabelStudioError(CustomAIError):
+    """Label Studio answered, but not with what was asked for. Not worth a retry."""
+
+    code, status = "label_studio", 502
+    template = N_("Label Studio refused {what} with HTTP {http_status}: {detail}")
+
+
+class LabelStudioUnreachable(CustomAIError):
+    """No answer, or 5xx, after all retries. Worth trying again later."""
+
+    code, status = "label_studio_unreachable", 503
+    template = N_("Label Studio at {url} does not answer ({detail}). Is it running, and is the URL right?")
+
+
+class LabelStudioAuth(CustomAIError):
+    code, status = "label_studio_auth", 502
+    template = N_("Label Studio refused our token: {why}")
+
+
+class LabelStudioMissing(CustomAIError):
+    code, status = "label_studio_missing", 404
+    template = N_("Label Studio has no {what} {id} that our token may see.")
+
+
+class LabelConfigError(CustomAIError):
+    code, status = "label_config", 422
+    template = N_("The labelling config of project {project} cannot be used: {why}.")
+
+
+# Images
+
+
+class ImageError(CustomAIError):
+    """This image cannot be used; other images may be fine."""
+
+    code, status = "image", 422
+    template = N_("The image {image} cannot be used: {why}.")
+
+
+class ImageForbidden(ImageError):
+    code = "image_forbidden"
+    template = N_("The image {image} was not fetched: {why}.")
+
+
+# Training
+
+
+class TrainingError(CustomAIError):
+    code = "training"
+    template = N_("Training failed: {why}.")
+
+
+class ModelError(CustomAIError):
+    code = "model"
+    template = N_("The model {model} cannot be used: {why}.")
