@@ -1,0 +1,64 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+LS_VENV := .venv-label-studio
+ML_VENV := .venv-label-studio-ml
+BIN := $(VENV)/bin
+LABEL_STUDIO := label-studio==1.23.2
+ARGS ?=
+
+.PHONY: demo test test-unit test-flow lint setup setup-test browser translations clean
+
+demo: setup $(LS_VENV)/.ready
+	$(BIN)/custom-ai demo $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-unit: setup-test
+	$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/test_docs.py $(ARGS)
+
+test-flow: setup-test
+	$(BIN)/python -m pytest tests/flow $(ARGS)
+
+setup: $(VENV)/.ready
+
+setup-test: $(VENV)/.ready-test $(LS_VENV)/.ready $(ML_VENV)/.ready browser
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Custom AI needs Python 3.11 or newer; call make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -c "import importlib.metadata as m; found = [d.name for d in m.distributions() if (d.name or '').lower().startswith('opencv-')]; assert len(found) == 1, f'exactly one OpenCV may be installed, found {found}'"
+	touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# Label Studio pins other versions of what we use: it lives in an environment of its own.
+$(LS_VENV)/.ready: Makefile
+	$(PYTHON) -m venv $(LS_VENV)
+	$(LS_VENV)/bin/python -m pip install --quiet '$(LABEL_STUDIO)'
+	touch $@
+
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+		|| { echo "The browser tests need Chromium: sudo apt-get install chromium"; exit 1; }
+
+# After changing a text that people see: extract, merge into the Korean catalogue, compile.
+translations: setup-test
+	$(BIN)/pybabel extract -q -F babel.cfg -k N_ -k _ --no-location --omit-header --sort-output -o $(VENV)/messages.pot .
+	$(BIN)/pybabel update -q -i $(VENV)/messages.pot -d backend/custom_ai/locale -l ko --no-fuzzy-matching --omit-header
+	$(BIN)/pybabel compile -q -d backend/custom_ai/locale
+
+clean:
+	rm -rf $(VENV) $(LS_VENV) $(ML_VENV) .demo .state .mypy_cache .ruff_cache .pytest_cache

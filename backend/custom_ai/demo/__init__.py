@@ -1,0 +1,1 @@
+"""What the demonstration needs: invented pictures with known labels."""

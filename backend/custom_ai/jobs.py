@@ -1,0 +1,57 @@
+"""What RQ calls: an id comes in, a pipeline call goes out. Runs in a process forked for this job."""
+
+from __future__ import annotations
+
+from custom_ai.errors import Conflict, NotReady
+from custom_ai.pipeline import connect as connecting
+from custom_ai.pipeline import label
+from custom_ai.pipeline import look as looking
+from custom_ai.pipeline import tick as ticking
+from custom_ai.pipeline import train as training
+from custom_ai.services import Services
+from custom_ai.state.journal import notify_error
+from custom_ai.wiring import services_of_this_process
+
+
+def _services() -> Services:
+    return services_of_this_process()
+
+
+def tick() -> None:
+    ticking.tick(_services())
+
+
+def look(project_id: int) -> None:
+    looking.look(_services(), project_id)
+
+
+def reconcile(project_id: int) -> None:
+    ticking.reconcile(_services(), project_id)
+
+
+def adopt(project_id: int) -> None:
+    connecting.adopt(_services(), project_id)
+
+
+def start_training(project_id: int) -> None:
+    """Label Studio's Start Training button: look first, since the click may be younger than our mirror."""
+    services = _services()
+    if looking.look(services, project_id) is None:
+        return
+    try:
+        training.request_run(services, project_id, by="label-studio", trigger="button")
+    except (Conflict, NotReady) as error:
+        with services.database.write() as session:
+            notify_error(session, project_id, "not_started", error)
+
+
+def train(run_id: int, attempt: int) -> None:
+    training.train(_services(), run_id, attempt)
+
+
+def auto_label(job_id: int, attempt: int) -> None:
+    label.auto_label(_services(), job_id, attempt)
+
+
+def apply_champion(project_id: int) -> None:
+    label.apply_champion(_services(), project_id)

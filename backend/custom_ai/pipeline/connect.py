@@ -1,0 +1,157 @@
+"""Connecting a Label Studio project: config, ML backend, and a webhook with a secret of its own.
+
+Label Studio adds a webhook without any secret when a backend is connected. We register one that
+carries a secret and remove the automatic one; ``repair_registration`` keeps it so, because any Label
+Studio user may edit or delete webhooks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Sequence
+
+from custom_ai.errors import N_, BadInput, Conflict
+from custom_ai.labelstudio.config import is_empty, parse_label_config, template
+from custom_ai.pipeline.look import look
+from custom_ai.policy import Readiness
+from custom_ai.services import Services
+from custom_ai.state.journal import record
+from custom_ai.state.tables import Project, now
+
+log = logging.getLogger(__name__)
+TITLE = "Custom AI"
+SECRET_HEADER = "X-Custom-AI-Secret"
+ACTIONS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_CREATED",
+    "TASKS_DELETED",
+    "PROJECT_UPDATED",
+)
+
+
+def connect(
+    services: Services, project_id: int, *, by: str, classes: Sequence[str] = (), enforce_backend: bool = True
+) -> Readiness | None:
+    """Connect a project of Label Studio; harmless when it is connected already.
+
+    A project without a labelling config gets one for bounding boxes with ``classes``. Returns the
+    labels per class. Raises BadInput when classes are needed and not given, LabelConfigError,
+    LabelStudioError (e.g. when Label Studio refuses our address), LabelStudioMissing.
+    """
+    studio = services.label_studio
+    remote = studio.project(project_id)
+    if is_empty(remote.label_config):
+        if not classes:
+            raise BadInput(
+                what=N_("a project without a labelling config"),
+                why=N_("give the classes to make one, e.g. --classes cat,dog"),
+            )
+        remote = studio.update_project(project_id, label_config=template(classes))
+    control = parse_label_config(remote.label_config, project_id).box_control()
+    with services.database.write() as session:
+        project = session.get(Project, project_id)
+        if project is None:
+            project = Project(id=project_id)
+            session.add(project)
+        project.title, project.label_config = remote.title, remote.label_config
+        project.available_classes = list(control.classes)
+        project.connected_at, project.gone_at, project.problem = now(), None, None
+        record(session, by, "connect", project_id, remote.title)
+    repair_registration(services, project_id, enforce_backend=enforce_backend)
+    return look(services, project_id, full=True)
+
+
+def repair_registration(services: Services, project_id: int, *, enforce_backend: bool = False) -> None:
+    """Put our backend and webhook right in Label Studio.
+
+    A backend that a person has removed is added again only with ``enforce_backend``: removing it is
+    the way to disconnect.
+    """
+    studio, settings = services.label_studio, services.settings
+    user, password = settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()
+    ours = [one for one in studio.ml_backends(project_id) if one.url.rstrip("/") == settings.public_url]
+    if not ours and enforce_backend:
+        backend = studio.add_ml_backend(project_id, settings.public_url, TITLE, user, password)
+        log.info("project %s: ML backend %s connected", project_id, backend.id)
+    if not ours and not enforce_backend:
+        return
+    headers = {SECRET_HEADER: webhook_secret(services, project_id)}
+    url = f"{settings.public_url}/webhook"
+    good = False
+    for hook in studio.webhooks(project_id):
+        if hook.url.rstrip("/") != url:
+            continue
+        if good or hook.headers.get(SECRET_HEADER) != headers[SECRET_HEADER]:
+            if not good and SECRET_HEADER in hook.headers:
+                studio.repair_webhook(hook.id, url, headers, ACTIONS)
+                good = True
+            else:
+                studio.delete_webhook(hook.id)
+        elif not hook.is_active or not set(ACTIONS) <= set(hook.actions):
+            studio.repair_webhook(hook.id, url, headers, ACTIONS)
+            good = True
+        else:
+            good = True
+    if not good:
+        studio.add_webhook(project_id, url, headers, ACTIONS)
+        log.info("project %s: webhook registered", project_id)
+
+
+def webhook_secret(services: Services, project_id: int) -> str:
+    """What Label Studio must send in the X-Custom-AI-Secret header of this project's webhooks."""
+    return hmac.new(
+        services.database.secret_key(), f"webhook:{project_id}".encode(), hashlib.sha256
+    ).hexdigest()
+
+
+def adopt(services: Services, project_id: int) -> bool:
+    """A backend was connected in Label Studio's own settings: finish the job.
+
+    Only when Label Studio itself says that this project has a backend at our address; the caller of
+    /setup may be anybody. False: it does not.
+    """
+    backends = services.label_studio.ml_backends(project_id)
+    if not any(one.url.rstrip("/") == services.settings.public_url for one in backends):
+        log.warning(
+            "project %s: /setup was called, but Label Studio names no backend at our address", project_id
+        )
+        return False
+    connect(services, project_id, by="label-studio", enforce_backend=False)
+    return True
+
+
+def change_project(services: Services, project_id: int, *, by: str, **values: object) -> None:
+    """Change the project's own settings: auto_train, auto_label, labels_per_class, chosen_classes.
+
+    Raises BadInput naming the value.
+    """
+    with services.database.write() as session:
+        project = session.get(Project, project_id)
+        if project is None:
+            raise Conflict(why=N_("the project is not connected"))
+        for name, value in values.items():
+            _check(project, name, value)
+            setattr(project, name, value)
+        record(session, by, "project.change", project_id, project.title, **values)
+
+
+def _check(project: Project, name: str, value: object) -> None:
+    if name in ("auto_train", "auto_label"):
+        good = isinstance(value, bool)
+    elif name == "labels_per_class":
+        good = value is None or (
+            isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000
+        )
+    elif name == "chosen_classes":
+        good = value is None or (
+            isinstance(value, list) and bool(value) and all(one in project.available_classes for one in value)
+        )
+    else:
+        raise BadInput(what=name, why=N_("there is no such project setting"))
+    if not good:
+        raise BadInput(what=f"{name} = {value!r}", why=N_("this is not a possible value"))

@@ -1,0 +1,209 @@
+"""Images for training and for the vote, fetched through Label Studio and kept upright.
+
+Every image is decoded once, turned upright by its EXIF orientation, and written without metadata:
+training, predicting and Label Studio's percentages then share one frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from custom_ai import dataset
+from custom_ai.errors import CustomAIError, ImageError
+from custom_ai.geometry import disagreement
+from custom_ai.images import decode_upright
+from custom_ai.labelstudio.images import fetch_image
+from custom_ai.pipeline.pulse import Pulse
+from custom_ai.policy import VOTE_ROUNDS
+from custom_ai.services import Services
+from custom_ai.state.tables import Candidate, Run, SelectionImage, Task
+from custom_ai.training.contract import TrainImage, TrainSet
+from custom_ai.types import Box, ImageSize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from custom_ai.serving.engine import Model
+
+log = logging.getLogger(__name__)
+_DOWNLOADS = 4
+"""Images fetched at the same time: enough to hide the network, few enough for a small Label Studio."""
+_MAX_SIDE = 1600
+"""Training and voting images are kept at most this wide and high; boxes are fractions, so they stay."""
+_VOTE_POOL = 4 * VOTE_ROUNDS
+"""Untouched images that are looked at for the vote ..."""
+_VOTE_KEEP = 3 * VOTE_ROUNDS
+"""... and how many of them are kept: different voters get different ones."""
+
+
+def fetch(services: Services, task_id: int, uri: str) -> Image:
+    """One image, upright, RGB. Raises ImageError, or LabelStudioUnreachable when asking again may help."""
+    content = fetch_image(services.label_studio.session, services.settings, task_id, uri)
+    return decode_upright(content, uri, services.settings.image_max_pixels)
+
+
+def fetch_many(
+    services: Services, tasks: Iterable[tuple[int, str]]
+) -> Iterator[tuple[int, Image | CustomAIError]]:
+    """(task id, image or what is wrong with it), in order; a few are fetched ahead."""
+
+    def one(task: tuple[int, str]) -> tuple[int, Image | CustomAIError]:
+        try:
+            return task[0], fetch(services, *task)
+        except ImageError as error:
+            return task[0], error
+
+    with ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="fetch") as pool:
+        yield from pool.map(one, tasks)
+
+
+def training_images(
+    services: Services, project_id: int, snapshot: dataset.Snapshot, pulse: Pulse
+) -> tuple[list[TrainImage], list[tuple[int, CustomAIError]]]:
+    """The snapshot's images on disk, and those that could not be used with the reason."""
+    images: list[TrainImage] = []
+    left_out: list[tuple[int, CustomAIError]] = []
+    folder = services.settings.state_dir / "cache" / f"project-{project_id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    items = {example.task_id: example for example in snapshot.examples}
+    cached = {one: folder / _cache_name(one, items[one].image) for one in items}
+    missing = [(one, items[one].image) for one, path in cached.items() if not path.exists()]
+    for task_id, image in fetch_many(services, missing):
+        pulse.check()
+        if isinstance(image, CustomAIError):
+            left_out.append((task_id, image))
+        else:
+            _save(image, cached[task_id])
+    for task_id, path in cached.items():
+        if path.exists():
+            images.append(TrainImage(task_id, path, _size(path), items[task_id].boxes))
+    return images, left_out
+
+
+def vote_images(
+    services: Services, run: Run, candidates: Sequence[Candidate], data: TrainSet, pulse: Pulse
+) -> list[SelectionImage]:
+    """Images on which the candidates disagree most, with what each of them sees; best first.
+
+    Untouched images come first; a project without enough of them votes on held-out ones, which the
+    candidates have not learned from either.
+    """
+    pool = _untouched(services, run.project_id)
+    pictures = [
+        (task, image) for task, image in fetch_many(services, pool) if not isinstance(image, CustomAIError)
+    ]
+    if len(pictures) < VOTE_ROUNDS:
+        pictures += [
+            (
+                one.task_id,
+                decode_upright(one.path.read_bytes(), one.path.name, services.settings.image_max_pixels),
+            )
+            for one in data.held_out[: VOTE_ROUNDS - len(pictures)]
+        ]
+    seen = _predict_all(services, candidates, [image for _, image in pictures], pulse)
+    rated = sorted(
+        zip(pictures, seen, strict=True), key=lambda pair: disagreement(list(pair[1].values())), reverse=True
+    )
+    return [
+        SelectionImage(
+            task_id=task_id,
+            sha256=services.store.put_bytes(_jpeg(image)),
+            width=image.width,
+            height=image.height,
+            disagreement=round(disagreement(list(predictions.values())), 4),
+            predictions={
+                str(candidate): [[b.label, b.x1, b.y1, b.x2, b.y2, b.score] for b in boxes]
+                for candidate, boxes in predictions.items()
+            },
+        )
+        for (task_id, image), predictions in rated[:_VOTE_KEEP]
+    ]
+
+
+def _predict_all(
+    services: Services, candidates: Sequence[Candidate], images: Sequence[Image], pulse: Pulse
+) -> list[dict[int, tuple[Box, ...]]]:
+    """For each image what each candidate sees at its own thresholds, by candidate id."""
+    import numpy as np
+
+    seen: list[dict[int, tuple[Box, ...]]] = [{} for _ in images]
+    for candidate in candidates:
+        pulse.check()
+        model = load_model(services, candidate)
+        arrays = [np.asarray(image) for image in images]
+        for one, boxes in zip(seen, model.predict(arrays, lowest(candidate)), strict=True):
+            one[candidate.id] = above(candidate, boxes)
+    return seen
+
+
+def load_model(services: Services, candidate: Candidate) -> Model:
+    """The candidate's exported model, verified by hash and kept loaded. Raises ModelError."""
+    assert candidate.onnx_sha256 is not None
+    return services.models.get(candidate.onnx_sha256)
+
+
+def lowest(candidate: Candidate, threshold: float | None = None) -> float:
+    """The score below which no box of this candidate is of interest."""
+    if threshold is not None:
+        return threshold
+    return min((float(one) for one in (candidate.thresholds or {}).values()), default=0.25)
+
+
+def above(candidate: Candidate, boxes: Iterable[Box], threshold: float | None = None) -> tuple[Box, ...]:
+    """The boxes that reach ``threshold``, or, when it is None, the candidate's threshold of their class."""
+    limits = candidate.thresholds or {}
+    return tuple(
+        box
+        for box in boxes
+        if (box.score or 0.0) >= (limits.get(box.label, 0.25) if threshold is None else threshold)
+    )
+
+
+def _untouched(services: Services, project_id: int) -> list[tuple[int, str]]:
+    """A sample of untouched tasks, the same for the same project: ordered by hash of the task id."""
+    with services.database.read() as session:
+        rows = session.execute(
+            select(Task.task_id, Task.image).where(Task.project_id == project_id, ~Task.touched)
+        ).all()
+    tasks = sorted(((row[0], row[1]) for row in rows), key=lambda task: dataset.side(task[0]))
+    return tasks[:_VOTE_POOL]
+
+
+def _cache_name(task_id: int, uri: str) -> str:
+    return f"{task_id}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.jpg"
+
+
+def _save(image: Image, path: Path) -> None:
+    small = image.copy()
+    small.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    part = path.with_suffix(".part")
+    try:
+        small.save(part, "JPEG", quality=95)
+        part.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()
+
+
+def _jpeg(image: Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _size(path: Path) -> ImageSize:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return ImageSize(*image.size)

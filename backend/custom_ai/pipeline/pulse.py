@@ -1,0 +1,82 @@
+"""A sign of life for long work, and the ear for a cancel."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from custom_ai.errors import N_, Cancelled, Conflict
+from custom_ai.services import Services
+from custom_ai.state import work
+
+log = logging.getLogger(__name__)
+BEAT_S = 2.0
+
+
+class Fenced(Conflict):
+    """This attempt was taken for dead and another one has taken over: stop, write nothing."""
+
+    code = "fenced"
+
+
+class Pulse:
+    """While entered, a thread writes the heartbeat of one attempt and notices a cancel within seconds."""
+
+    def __init__(self, services: Services, kind: work.Work, id: int, attempt: int) -> None:
+        self._services, self._kind, self._id, self._attempt = services, kind, id, attempt
+        self._stop = threading.Event()
+        self._cancel = threading.Event()
+        self._fenced = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"pulse-{id}", daemon=True)
+
+    def cancelled(self) -> bool:
+        """Whether the work should end: somebody cancelled it, or another attempt took over."""
+        return self._cancel.is_set() or self._fenced.is_set()
+
+    def check(self) -> None:
+        """Raises Cancelled or Fenced when the work should end."""
+        if self._fenced.is_set():
+            raise Fenced(why=N_("another worker has taken this over"))
+        if self._cancel.is_set():
+            raise Cancelled()
+
+    def guard(self, session: Session) -> None:
+        """Raises Fenced unless this attempt still owns the work. Call it first in a transaction that writes."""
+        kind = self._kind
+        owned = session.scalar(
+            select(kind.id).where(
+                kind.id == self._id, kind.attempt == self._attempt, kind.status == "running"
+            )
+        )
+        if owned is None:
+            self._fenced.set()
+            self.check()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            try:
+                with self._services.database.write() as session:
+                    cancel = work.beat(session, self._kind, self._id, self._attempt)
+            except SQLAlchemyError:
+                log.warning("no heartbeat for %s %s: database away", self._kind.__tablename__, self._id)
+                continue
+            if cancel is None:
+                self._fenced.set()
+                return
+            if cancel:
+                self._cancel.set()
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()

@@ -1,0 +1,100 @@
+"""Once a minute: find what was lost, ring again, close what is due. Idempotent, may run twice at once."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import or_, select, update
+
+from custom_ai.errors import N_, Conflict, CustomAIError
+from custom_ai.pipeline import vote
+from custom_ai.pipeline.connect import repair_registration
+from custom_ai.pipeline.look import look
+from custom_ai.policy import MAX_ATTEMPTS
+from custom_ai.services import Services
+from custom_ai.state import work
+from custom_ai.state.journal import SYSTEM, notify, reason, record
+from custom_ai.state.tables import AutoLabelJob, Project, Run, Selection, now
+
+log = logging.getLogger(__name__)
+_JOBS: tuple[tuple[work.Work, str], ...] = ((Run, "train"), (AutoLabelJob, "auto_label"))
+
+
+def tick(services: Services) -> None:
+    for kind, job in _JOBS:
+        _revive(services, kind, job)
+    _close_due(services)
+    _reconcile_all(services)
+
+
+def reconcile(services: Services, project_id: int) -> None:
+    """Make up for lost webhooks: is our registration intact, and what has changed?"""
+    try:
+        repair_registration(services, project_id)
+        look(services, project_id)
+    except CustomAIError as error:
+        log.warning("project %s could not be reconciled: %s", project_id, error)
+
+
+def _revive(services: Services, kind: work.Work, job: str) -> None:
+    """Ring again for what waits but stands in no queue, and start again what shows no sign of life."""
+    with services.database.write() as session:
+        for id, attempt in work.lost(session, kind, services.settings.lost_after_s):
+            row = work.get(session, kind, id)
+            if row.cancel_requested:
+                work.finish(session, kind, id, attempt, "cancelled", reason(N_("Cancelled on request.")))
+            elif attempt < MAX_ATTEMPTS:
+                work.queue_again(session, kind, id, attempt)
+                record(session, SYSTEM, f"{job}.again", row.project_id, f"{job} {id}", attempt=attempt + 1)
+                log.warning("%s %s: attempt %s was lost, starting again", job, id, attempt)
+            else:
+                why = N_("Its process died {count} times; the log of the worker may tell why (memory?).")
+                work.finish(session, kind, id, attempt, "failed", reason(why, count=attempt))
+                notify(
+                    session,
+                    row.project_id,
+                    f"{job}_failed",
+                    why,
+                    to=row.requested_by,
+                    failure=True,
+                    count=attempt,
+                )
+    with services.database.read() as session:
+        waiting = work.queued(session, kind)
+    for id, attempt in waiting:
+        if not services.bell.waiting(job, id, attempt):
+            services.bell.ring(job, id, attempt)
+
+
+def _close_due(services: Services) -> None:
+    with services.database.read() as session:
+        due = session.scalars(
+            select(Selection.id).where(Selection.status == "open", Selection.deadline_at < now())
+        ).all()
+    for selection_id in due:
+        try:
+            vote.close(services, selection_id, by=SYSTEM, at_deadline=True)
+        except Conflict:
+            log.info("selection %s was closed by somebody else", selection_id)
+
+
+def _reconcile_all(services: Services) -> None:
+    """Ring for each project that was not looked at lately; also when a requested look got lost."""
+    settings = services.settings
+    stale = now() - timedelta(seconds=settings.tick_s / 2)
+    with services.database.write() as session:
+        ids = session.scalars(
+            select(Project.id).where(
+                Project.connected_at.is_not(None),
+                Project.gone_at.is_(None),
+                or_(Project.looked_at.is_(None), Project.looked_at < stale),
+            )
+        ).all()
+        lost = now() - timedelta(seconds=settings.tick_s)
+        session.execute(
+            update(Project).where(Project.look_requested_at < lost).values(look_requested_at=None)
+        )
+    for project_id in ids:
+        if not services.bell.waiting("reconcile", project_id):
+            services.bell.ring("reconcile", project_id)

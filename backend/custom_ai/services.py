@@ -1,0 +1,43 @@
+"""What the pipeline works with, handed in from outside. ``wiring`` makes one; nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from custom_ai.labelstudio.client import LabelStudio
+    from custom_ai.serving.cache import ModelCache
+    from custom_ai.serving.engine import Model
+    from custom_ai.settings import Settings
+    from custom_ai.state.database import Database
+    from custom_ai.store import FileStore
+    from custom_ai.training.contract import Trainer
+
+
+class Bell(Protocol):
+    """Wakes a worker. It may be rung twice or get lost: the work itself stands in SQL."""
+
+    def ring(self, job: str, *ids: int, delay_s: float = 0.0) -> None:
+        """Ask a worker to call ``custom_ai.jobs.<job>(*ids)`` soon. Never raises when the queue is
+        away: the tick rings again."""
+
+    def waiting(self, job: str, *ids: int) -> bool:
+        """Whether this call stands in the queue already (or runs)."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a pipeline function may need."""
+
+    settings: Settings
+    database: Database
+    store: FileStore
+    bell: Bell
+    label_studio: LabelStudio
+    """Acts with our own token and keeps trying for ``settings.http_retry_s``."""
+    trainer: Callable[[str], Trainer]
+    """The trainer of that name, found by entry point."""
+    models: ModelCache[Model]
+    """Exported models by their sha256, loaded once per process."""

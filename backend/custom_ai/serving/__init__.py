@@ -1,0 +1,1 @@
+"""From an exported model and pixels to boxes."""

@@ -1,0 +1,108 @@
+"""Pure arithmetic around the network: letterbox before it, boxes and non-maximum suppression after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from custom_ai.types import Box
+
+STRIDE = 32
+"""Sides of the network's input are multiples of this."""
+PADDING = 114
+"""The grey with which ultralytics trains around the picture."""
+MAX_BOXES = 300
+IOU = 0.6
+"""Of two boxes of one class that overlap more, the less certain one is dropped."""
+MAX_CANDIDATES = 3000
+"""So many of the best raw boxes are looked at: NMS takes quadratic time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a picture was put into the network's input: x_input = x_picture * scale_x + left, and so for y."""
+
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+
+
+def letterbox(image: NDArray[np.uint8], image_size: int) -> tuple[NDArray[np.uint8], Letterbox]:
+    """Scale the longer side to ``image_size`` and pad both to the next multiple of 32.
+
+    image: (height, width, 3) uint8, upright. Returns the input (h, w, 3) uint8 and where the picture lies.
+    The arithmetic is that of ultralytics' LetterBox(auto=True), so that both see the same pixels.
+    """
+    height, width = image.shape[:2]
+    scale = image_size / max(height, width)
+    new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
+    if (new_width, new_height) != (width, height):
+        image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    pad_x, pad_y = -new_width % STRIDE, -new_height % STRIDE
+    left, top = round(pad_x / 2 - 0.1), round(pad_y / 2 - 0.1)
+    if pad_x or pad_y:
+        sides = (top, pad_y - top, left, pad_x - left)
+        image = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(PADDING,) * 3)
+    return image, Letterbox(new_width / width, new_height / height, left, top, width, height)
+
+
+def to_input(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Letterboxed pictures of one shape (h, w, 3) uint8 RGB -> (n, 3, h, w) float32, 0..1."""
+    batch = np.stack(images).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(batch, dtype=np.float32) / np.float32(255)
+
+
+def decode(
+    output: NDArray[np.float32], place: Letterbox, classes: Sequence[str], min_score: float, iou: float = IOU
+) -> tuple[Box, ...]:
+    """One picture's raw output -> at most 300 boxes, best first, in fractions of the picture.
+
+    output: (4 + classes, anchors) float32; rows centre x, centre y, width, height in input pixels, then
+    the scores of the classes. An anchor speaks for its best class only.
+    """
+    scores = output[4:].max(axis=0)
+    chosen = np.flatnonzero(scores >= min_score)
+    if len(chosen) > MAX_CANDIDATES:
+        chosen = chosen[np.argpartition(-scores[chosen], MAX_CANDIDATES)[:MAX_CANDIDATES]]
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+    if not len(chosen):
+        return ()
+    x, y, width, height = output[:4, chosen].astype(np.float64)
+    labels, best = output[4:, chosen].argmax(axis=0), scores[chosen]
+    corners = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
+    kept = suppress(corners, labels, iou)[:MAX_BOXES]
+    corners = corners[kept] - [place.left, place.top, place.left, place.top]
+    corners /= [place.scale_x * place.width, place.scale_y * place.height] * 2
+    corners = np.clip(corners, 0.0, 1.0)
+    return tuple(
+        Box(classes[label], *(float(value) for value in corner), score=min(float(score), 1.0))
+        for corner, label, score in zip(corners, labels[kept], best[kept], strict=True)
+        if corner[0] < corner[2] and corner[1] < corner[3]
+    )
+
+
+def suppress(corners: NDArray[np.float64], labels: NDArray[np.int64], iou: float) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression within each class.
+
+    corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the indices that stay, best first.
+    """
+    area = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
+    left = np.arange(len(corners))
+    kept: list[int] = []
+    while len(left) and len(kept) < MAX_BOXES:
+        first, left = left[0], left[1:]
+        kept.append(int(first))
+        low = np.maximum(corners[left, :2], corners[first, :2])
+        high = np.minimum(corners[left, 2:], corners[first, 2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        overlap = shared / np.maximum(area[left] + area[first] - shared, 1e-12)
+        left = left[(overlap <= iou) | (labels[left] != labels[first])]
+    return np.array(kept, dtype=np.int64)

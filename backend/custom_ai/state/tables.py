@@ -1,0 +1,356 @@
+"""The tables. Times are UTC. A ``reason`` is ``{"template": ..., "params": {...}}`` so that it can be
+shown in any language later (see ``custom_ai.i18n``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+ACTIVE = ("queued", "running")
+"""Statuses of a run or a job in which it still has work to do."""
+_ACTIVE_SQL = text("status IN ('queued', 'running')")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, also on SQLite, which keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"expected an aware datetime, got {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration style
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        list[str]: JSON,
+        list[int]: JSON,
+        str: String,
+    }
+
+
+class Installation(Base):
+    """Facts about this installation, such as the key from which secrets are derived."""
+
+    __tablename__ = "installation"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class Project(Base):
+    """A Label Studio project that was connected. The id is Label Studio's."""
+
+    __tablename__ = "project"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str] = mapped_column(default="")
+    label_config: Mapped[str] = mapped_column(default="")
+    available_classes: Mapped[list[str]] = mapped_column(default=list)
+    chosen_classes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    labels_per_class: Mapped[int | None]
+    auto_train: Mapped[bool] = mapped_column(default=False)
+    auto_label: Mapped[bool] = mapped_column(default=False)
+    connected_at: Mapped[datetime | None]
+    gone_at: Mapped[datetime | None]
+    looked_at: Mapped[datetime | None]
+    look_requested_at: Mapped[datetime | None]
+    webhook_at: Mapped[datetime | None]
+    """When Label Studio's webhook, with the right secret, was last heard."""
+    watermark: Mapped[datetime | None]
+    """Label Studio's newest ``updated_at`` that was taken in."""
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Why the project cannot be worked on at the moment, as a reason."""
+    live_version: Mapped[str | None]
+    """The model version that Label Studio was told to show."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Task(Base):
+    """Our mirror of one task: enough to count labels and to find untouched tasks without asking."""
+
+    __tablename__ = "task"
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image: Mapped[str]
+    touched: Mapped[bool]
+    annotation_id: Mapped[int | None]
+    boxes: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """None: nobody gave an answer; []: a negative; else [label, x1, y1, x2, y2, untouched] each."""
+    updated_at: Mapped[str]
+    predicted_version: Mapped[str | None]
+    """The newest of our model versions that has a prediction for this task in Label Studio."""
+
+    __table_args__ = (Index("ix_task_touched", "project_id", "touched", "task_id"),)
+
+
+class DatasetSnapshot(Base):
+    """The labels that one run trains on; never changed."""
+
+    __tablename__ = "dataset_snapshot"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    sha256: Mapped[str]
+    images: Mapped[int]
+    counts: Mapped[dict[str, Any]]
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (UniqueConstraint("project_id", "sha256", name="uq_snapshot"),)
+
+
+class Run(Base):
+    """One "Make Custom AI": a snapshot becomes four candidates."""
+
+    __tablename__ = "run"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("dataset_snapshot.id"))
+    status: Mapped[str] = mapped_column(default="queued")
+    """queued, running, done, failed or cancelled"""
+    stage: Mapped[str] = mapped_column(default="")
+    attempt: Mapped[int] = mapped_column(default=1)
+    trigger: Mapped[str]
+    """person, button (Label Studio's Start Training) or rule"""
+    requested_by: Mapped[str]
+    kind: Mapped[str]
+    classes: Mapped[list[str]]
+    labels: Mapped[int] = mapped_column(default=0)
+    """Hand-drawn labels of the chosen classes when the run was asked for."""
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    left_out: Mapped[list[Any]] = mapped_column(default=list)
+    """Images that could not be used: [task id, reason] each."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    enqueued_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    candidates: Mapped[list[Candidate]] = relationship(order_by="Candidate.place", lazy="selectin")
+    snapshot: Mapped[DatasetSnapshot | None] = relationship(lazy="joined")
+
+    __table_args__ = (
+        Index(
+            "uq_active_run",
+            "project_id",
+            unique=True,
+            sqlite_where=_ACTIVE_SQL,
+            postgresql_where=_ACTIVE_SQL,
+        ),
+    )
+
+
+class Candidate(Base):
+    """One trained model. Its version in Label Studio is ``p<project>-m<id>``, which never changes."""
+
+    __tablename__ = "candidate"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    place: Mapped[int]
+    title: Mapped[str]
+    recipe: Mapped[dict[str, Any]]
+    classes: Mapped[list[str]]
+    status: Mapped[str] = mapped_column(default="waiting")
+    """waiting, running, done, failed or cancelled"""
+    stage: Mapped[str] = mapped_column(default="")
+    fraction: Mapped[float] = mapped_column(default=0.0)
+    seconds_left: Mapped[float | None]
+    loss: Mapped[list[Any]] = mapped_column(default=list)
+    """[fraction, loss] pairs, for the curve."""
+    base_weights: Mapped[str | None]
+    weights_sha256: Mapped[str | None]
+    onnx_sha256: Mapped[str | None]
+    image_size: Mapped[int | None]
+    seconds: Mapped[float | None]
+    map50: Mapped[float | None]
+    """Held-out mAP at IoU .5."""
+    scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    thresholds: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Confidence threshold by class, chosen on held-out images."""
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+
+    __table_args__ = (UniqueConstraint("run_id", "place", name="uq_candidate_place"),)
+
+    @property
+    def version(self) -> str:
+        return f"p{self.project_id}-m{self.id}"
+
+
+class Selection(Base):
+    """The choice between the candidates of one run."""
+
+    __tablename__ = "selection"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), unique=True)
+    status: Mapped[str] = mapped_column(default="open")
+    """open, closed or cancelled"""
+    candidate_ids: Mapped[list[int]]
+    rounds: Mapped[int]
+    opened_at: Mapped[datetime] = mapped_column(default=now)
+    deadline_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    winner_id: Mapped[int | None] = mapped_column(ForeignKey("candidate.id"))
+    images: Mapped[list[SelectionImage]] = relationship(order_by="SelectionImage.id", lazy="selectin")
+
+    __table_args__ = (
+        Index(
+            "uq_open_selection",
+            "project_id",
+            unique=True,
+            sqlite_where=text("status = 'open'"),
+            postgresql_where=text("status = 'open'"),
+        ),
+    )
+
+
+class SelectionImage(Base):
+    """An image of the vote with what each candidate sees in it."""
+
+    __tablename__ = "selection_image"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    selection_id: Mapped[int] = mapped_column(ForeignKey("selection.id", ondelete="CASCADE"))
+    task_id: Mapped[int]
+    sha256: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    disagreement: Mapped[float]
+    predictions: Mapped[dict[str, Any]]
+    """candidate id -> [[label, x1, y1, x2, y2, score], ...]"""
+
+
+class Ballot(Base):
+    """One round of one voter: which image, in which order the candidates stood, what was picked."""
+
+    __tablename__ = "ballot"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    selection_id: Mapped[int] = mapped_column(ForeignKey("selection.id", ondelete="CASCADE"))
+    voter: Mapped[str]
+    round: Mapped[int]
+    image_id: Mapped[int] = mapped_column(ForeignKey("selection_image.id", ondelete="CASCADE"))
+    shown: Mapped[list[int]]
+    """Candidate ids in the order of their places on the screen."""
+    picks: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Candidate ids that were picked; None until the round is voted."""
+    voted_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("selection_id", "voter", "round", name="uq_ballot"),)
+
+
+class Promotion(Base):
+    """Which model serves the project, and who said so."""
+
+    __tablename__ = "promotion"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
+    active: Mapped[bool] = mapped_column(default=True)
+    how: Mapped[str]
+    """vote, person or single (only one candidate could be trained)"""
+    promoted_by: Mapped[str]
+    promoted_at: Mapped[datetime] = mapped_column(default=now)
+    candidate: Mapped[Candidate] = relationship(lazy="joined")
+
+    __table_args__ = (
+        Index(
+            "uq_champion",
+            "project_id",
+            unique=True,
+            sqlite_where=text("active"),
+            postgresql_where=text("active"),
+        ),
+    )
+
+
+class AutoLabelJob(Base):
+    """Pre-labelling of a number of tasks with one model."""
+
+    __tablename__ = "auto_label_job"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
+    status: Mapped[str] = mapped_column(default="queued")
+    """queued, running, done, failed or cancelled"""
+    attempt: Mapped[int] = mapped_column(default=1)
+    trigger: Mapped[str]
+    requested_by: Mapped[str]
+    threshold: Mapped[float | None]
+    """Overrides the model's own thresholds."""
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    enqueued_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    candidate: Mapped[Candidate] = relationship(lazy="joined")
+
+    __table_args__ = (
+        Index(
+            "uq_active_auto_label",
+            "project_id",
+            unique=True,
+            sqlite_where=_ACTIVE_SQL,
+            postgresql_where=_ACTIVE_SQL,
+        ),
+    )
+
+
+class AutoLabelItem(Base):
+    """One task of an auto-labelling job."""
+
+    __tablename__ = "auto_label_item"
+    job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(default="waiting")
+    """waiting, done, failed or skipped (a person came first, or the task is gone)"""
+    boxes: Mapped[int | None]
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+
+    __table_args__ = (Index("ix_item_status", "job_id", "status"),)
+
+
+class Notification(Base):
+    """Something that people should know."""
+
+    __tablename__ = "notification"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    event: Mapped[str]
+    failure: Mapped[bool] = mapped_column(default=False)
+    message: Mapped[dict[str, Any]]
+    recipient: Mapped[str]
+    """Who started it (a Label Studio user's e-mail), or '' for everybody in the project."""
+
+
+class AuditEntry(Base):
+    """Who did what, when."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    actor: Mapped[str]
+    action: Mapped[str]
+    project_id: Mapped[int | None]
+    subject: Mapped[str] = mapped_column(default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,0 +1,1 @@
+"""From a snapshot of labels to scored candidates."""

@@ -1,0 +1,72 @@
+"""One candidate, start to end: train by a recipe, then score the exported file as it will be served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from custom_ai.errors import Cancelled, ImageError, N_, TrainingError
+from custom_ai.serving.engine import Model
+from custom_ai.training.contract import (
+    Progress,
+    Recipe,
+    TrainContext,
+    Trained,
+    Trainer,
+    TrainImage,
+    TrainSet,
+)
+from custom_ai.training.evaluation import Scores, evaluate
+from custom_ai.types import Box
+
+SCORING_MIN_SCORE = 0.005
+"""Average precision needs the uncertain boxes too."""
+CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateResult:
+    """A trained candidate and how it does on pictures that it never saw.
+
+    ``predictions``: for each held-out task all boxes down to a score of 0.005.
+    """
+
+    recipe: Recipe
+    trained: Trained
+    scores: Scores
+    thresholds: Mapping[str, float]
+    """Per class, the score from which on a box is shown."""
+    predictions: Mapping[int, tuple[Box, ...]]
+
+
+def train_candidate(recipe: Recipe, data: TrainSet, context: TrainContext, trainer: Trainer) -> CandidateResult:
+    """Raises TrainingError with a reason, or Cancelled. The scores rest on ``data.held_out`` alone."""
+    if not data.held_out:
+        raise TrainingError(why=N_("no image is left to score the result on; label at least two images"))
+    trained = trainer.train(recipe, data, context)
+    model = Model.load(trained.onnx_path, data.classes, trained.image_size, context.threads)
+    found: dict[int, tuple[Box, ...]] = {}
+    for start in range(0, len(data.held_out), CHUNK):
+        if context.cancelled():
+            raise Cancelled
+        context.report(Progress("scoring", start / len(data.held_out)))
+        some = data.held_out[start : start + CHUNK]
+        boxes = model.predict([read_pixels(image) for image in some], SCORING_MIN_SCORE)
+        found.update(zip((image.task_id for image in some), boxes, strict=True))
+    scores = evaluate([image.boxes for image in data.held_out], [*found.values()], data.classes)
+    context.report(Progress("scoring", 1.0, 0.0))
+    thresholds = {label: scores.per_class[label].threshold for label in data.classes}
+    return CandidateResult(recipe, trained, scores, thresholds, found)
+
+
+def read_pixels(image: TrainImage) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8 RGB. Raises ImageError; the file has no EXIF rotation by contract."""
+    try:
+        with Image.open(image.path) as file:
+            return np.asarray(file.convert("RGB"))
+    except OSError as error:
+        raise ImageError(image=f"of task {image.task_id}", why="its file cannot be read") from error

@@ -1,0 +1,270 @@
+"""Ultralytics' training loop, bent to our needs, and the export of its result.
+
+Only ``training/yolo.py`` imports this module, after it has prepared the environment: ultralytics reads
+its settings, and looks whether it is online, while it is being imported.
+
+Why the loop is bent (figures: 2 cores, 10 images): validation, checkpoints and plots after each pass over
+ten images cost more time than the training; a schedule in epochs says nothing with so few images, so one
+epoch here is the whole budget, counted in pictures; the learning rate follows the share of the budget that
+is used up, in pictures or in seconds, whichever is more, so that a slow machine completes a shorter
+schedule instead of being cut off in the middle of a long one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch.utils.data import DataLoader, RandomSampler
+from ultralytics import __version__ as ultralytics_version
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
+from ultralytics.utils import LOGGER, SETTINGS
+
+from custom_ai.errors import Cancelled, N_, TrainingError
+from custom_ai.training.contract import Progress, Recipe, TrainContext
+
+WARMUP = 0.03
+"""Share of the budget in which the learning rate rises from 0."""
+FINAL_LEARNING_RATE = 0.01
+"""Share of the learning rate that is left at the end."""
+CLOSE_MOSAIC = 0.75
+"""Share of the budget after which single, uncomposed pictures are shown."""
+OPSET = 17
+
+
+class HalfModel(DetectionModel):  # type: ignore[misc]
+    """Runs the network, but not the loss, in bf16 on CPUs that compute in it: 1.4 times as fast.
+
+    Ultralytics has bf16 for CUDA only.
+    """
+
+    def loss(self, batch: dict[str, Any], preds: Any = None) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            preds = self.forward(batch["img"])
+        preds = {key: [x.float() for x in value] if key == "feats" else value.float() for key, value in preds.items()}
+        return super().loss(batch, preds)
+
+
+class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type information
+    """One training. The name must not contain "Trainer": that word brings in the platform callbacks."""
+
+    def __init__(
+        self, recipe: Recipe, names: dict[int, str], folder: Path, base: Path | None, context: TrainContext
+    ) -> None:
+        """``folder``: as written by dataset.write_yolo; ``base``: a checkpoint to start from."""
+        self.recipe, self.context, self.base_path, self.names_by_index = recipe, context, base, names
+        self.folder = folder
+        self.passes_done = 0
+        self.started_at = time.monotonic()
+        self.deadline_at = self.started_at + recipe.seconds
+        self._reported_at = 0.0
+        LOGGER.setLevel("CRITICAL")
+        for tracker in ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "sync"):
+            dict.__setitem__(SETTINGS, tracker, False)  # without writing the settings file
+        super().__init__(
+            overrides={
+                "task": "detect",
+                "mode": "train",
+                "model": f"{recipe.architecture or 'yolov5n'}.yaml",
+                "data": str(folder / "data.yaml"),
+                "project": str(folder),
+                "name": "run",
+                "exist_ok": True,
+                "device": context.device,
+                "epochs": 1,
+                "batch": recipe.batch,
+                "nbs": recipe.batch,
+                "imgsz": recipe.image_size,
+                "optimizer": "AdamW",
+                "lr0": recipe.learning_rate,
+                "warmup_epochs": 0,
+                "freeze": recipe.freeze or None,
+                "mosaic": recipe.mosaic,
+                "scale": recipe.scale,
+                "degrees": recipe.degrees,
+                "fliplr": recipe.flip,
+                "flipud": recipe.flip_vertical,
+                "hsv_h": recipe.hue,
+                "close_mosaic": 0,
+                "seed": recipe.seed,
+                "deterministic": False,
+                "pretrained": False,
+                "cache": "ram",
+                "workers": 0,
+                "amp": False if context.device == "cpu" or not torch.cuda.is_available() else "bf16",
+                "val": False,
+                "plots": False,
+                "save": False,
+            }
+        )
+
+    # What ultralytics would read from the disk or the network
+
+    def get_dataset(self) -> dict[str, Any]:
+        """Skips ultralytics' check, which fetches a font for plots and may fetch the data."""
+        images = str(self.folder / "images")
+        return {
+            "train": images,
+            "val": images,
+            "names": self.names_by_index,
+            "nc": len(self.names_by_index),
+            "channels": 3,
+            "path": self.folder,
+        }
+
+    def setup_model(self) -> None:
+        """Builds the network; never by a bare name, which ultralytics would try to download."""
+        weights = load_checkpoint(self.base_path)[0] if self.base_path else None
+        architecture = yaml_model_load(self.args.model) if self.recipe.architecture else weights.yaml
+        # yolo26 and yolov10 have a second head that needs no NMS; with few images the first one is better
+        # and half the work, and all architectures then give the same kind of output.
+        architecture = {**architecture, "end2end": False}
+        self.model = self.get_model(cfg=architecture, weights=weights, verbose=False)
+        if self.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
+            import os
+
+            if not os.environ.get("EXP_FP32"):
+                self.model.__class__ = HalfModel
+
+    def set_model_attributes(self) -> None:
+        """Also lays the weights out for oneDNN: a fifth faster, the same numbers up to rounding."""
+        super().set_model_attributes()
+        self.model = self.model.to(memory_format=torch.channels_last)
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        prepared: dict[str, Any] = super().preprocess_batch(batch)
+        prepared["img"] = prepared["img"].contiguous(memory_format=torch.channels_last)
+        return prepared
+
+    def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
+        """One loader for the whole budget; the "val" one is only asked for its size."""
+        if mode == "val":
+            return self.train_loader
+        dataset = self.build_dataset(dataset_path, mode, batch_size)
+        if len(dataset) < len([*(self.folder / "images").iterdir()]):
+            raise TrainingError(why=N_("some of the images cannot be read"))
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        sampler = RandomSampler(dataset, num_samples=self._passes(batch_size), generator=generator)
+        return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=dataset.collate_fn)
+
+    def _passes(self, batch_size: int) -> int:
+        """Whole batches only: a last batch of one picture has no batch statistics."""
+        return max(round(self.recipe.passes / batch_size), 1) * batch_size
+
+    # What ultralytics would write, validate and send
+
+    def run_callbacks(self, event: str) -> None:
+        """Ours only: no analytics, experiment trackers or platform, whatever is installed."""
+        own: dict[str, Callable[[], None]] = {
+            "on_train_start": self._start,
+            "on_train_batch_start": self._schedule,
+            "on_train_batch_end": self._batch_done,
+        }
+        if event in own:
+            own[event]()
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        return {}, 0.0
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        return
+
+    def save_model(self) -> bool:
+        return False
+
+    def final_eval(self) -> None:
+        return
+
+    # The schedule
+
+    def _used(self) -> float:
+        """Share (0..1) of the budget that is used up, in pictures or in time, whichever is more."""
+        in_time = (time.monotonic() - self.started_at) / max(self.deadline_at - self.started_at, 1e-9)
+        return min(max(self.passes_done / self._passes(self.batch_size), in_time), 1.0)
+
+    def _start(self) -> None:
+        # select_device() sets torch to cores - 1 threads: on 2 cores that is half the speed.
+        torch.set_num_threads(max(self.context.threads, 1))
+        self.started_at = time.monotonic()
+        self.deadline_at = max(self.deadline_at, self.started_at + 0.1 * self.recipe.seconds)
+        self.stop = False
+
+    def _schedule(self) -> None:
+        used = self._used()
+        rise = min(used / WARMUP, 1.0)
+        fall = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * (1 + math.cos(math.pi * used)) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rise * fall
+        if self.recipe.mosaic and used >= CLOSE_MOSAIC and self.train_loader.dataset.transforms is not None:
+            self._close_mosaic_once()
+
+    def _close_mosaic_once(self) -> None:
+        if not getattr(self, "_mosaic_closed", False):
+            self._mosaic_closed = True
+            self.train_loader.dataset.close_mosaic(hyp=deepcopy(self.args))
+
+    def _batch_done(self) -> None:
+        self.passes_done += self.batch_size
+        if self.context.cancelled():
+            raise Cancelled
+        loss = float(sum(self.loss_items.values()))
+        if not math.isfinite(loss):
+            raise TrainingError(why=N_("the loss became infinite; the data may be unsuitable"))
+        used, now = self._used(), time.monotonic()
+        self.stop = used >= 1.0
+        if self.stop or now - self._reported_at >= 0.25:
+            self._reported_at = now
+            left = (now - self.started_at) * (1 - used) / max(used, 1e-6)
+            self.context.report(Progress("training", used, left, loss))
+
+
+def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
+    """Write the averaged weights in half precision (as ultralytics does) and the same numbers as ONNX.
+
+    The ONNX follows the contract of ``Trained.onnx_path``. torch's newer exporter needs the package
+    onnxscript, so the TorchScript-based one is used (as ultralytics does).
+    """
+    model = deepcopy(loop.ema.ema).cpu().half().to(memory_format=torch.contiguous_format)
+    model.criterion = None
+    model.__class__ = DetectionModel  # so that the file can be loaded without us
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise TrainingError(why=N_("the weights became infinite; the data may be unsuitable"))
+    checkpoint = {
+        "epoch": -1,
+        "model": model,
+        "ema": None,
+        "train_args": vars(loop.args),
+        "version": ultralytics_version,
+        "license": "AGPL-3.0 (https://ultralytics.com/license)",
+    }
+    torch.save(checkpoint, weights_path)
+
+    model = deepcopy(model).float().eval()
+    model = model.fuse(verbose=False)
+    head = model.model[-1]
+    head.export, head.dynamic, head.format = True, True, "onnx"
+    size = loop.recipe.image_size
+    torch.onnx.export(
+        model,
+        (torch.zeros(1, 3, size, size),),
+        str(onnx_path),
+        opset_version=OPSET,
+        input_names=["images"],
+        output_names=["output"],
+        dynamic_axes={"images": {0: "n", 2: "h", 3: "w"}, "output": {0: "n", 2: "anchors"}},
+        dynamo=False,
+    )
+    graph = onnx.load(onnx_path)
+    onnx.helper.set_model_props(
+        graph,
+        {"names": str([*loop.names_by_index.values()]), "image_size": str(size), "recipe": loop.recipe.to_json()},
+    )
+    onnx.save(graph, onnx_path)

@@ -1,0 +1,87 @@
+"""The web process: Label Studio's ML-backend protocol, the REST API and the pages."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from flask import Flask, Response, jsonify, request
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
+
+from custom_ai.errors import N_, CustomAIError
+from custom_ai.i18n import LANGUAGES, translator
+from custom_ai.services import Services
+from custom_ai.web import api, ml_backend
+from custom_ai.web.sign_in import SignIn
+
+log = logging.getLogger(__name__)
+INTERNAL = N_("Internal error; the log has it under id {id}.")
+
+
+def create_app(services: Services) -> Flask:
+    """The only wiring of the web process; ``services`` come from ``custom_ai.wiring.build``."""
+    import custom_ai_ui  # mounted here; the pages know the pipeline, not this package
+
+    app = Flask("custom_ai.web")
+    app.config.update(
+        SECRET_KEY=services.database.secret_key(),
+        # Label Studio's cookies belong to the same host name, whatever the port: have our own name.
+        SESSION_COOKIE_NAME="custom_ai_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=services.settings.public_url.startswith("https://"),
+        MAX_CONTENT_LENGTH=64_000_000,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_CHECK_DEFAULT=False,  # checked by `sign_in.protect` for everything but the ML protocol
+    )
+    csrf = CSRFProtect(app)
+    sign_in = SignIn(services)
+    app.register_blueprint(ml_backend.blueprint(services))
+    app.register_blueprint(api.blueprint(services, sign_in, csrf), url_prefix="/api")
+    app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, csrf, language))
+    app.register_error_handler(Exception, _show_error)
+    app.after_request(_safe_headers)
+    return app
+
+
+def language() -> str:
+    """The language of this request: ?lang=, the choice made before, or the browser's wish."""
+    chosen = request.args.get("lang") or request.cookies.get("custom_ai_lang")
+    if chosen in LANGUAGES:
+        return chosen
+    return request.accept_languages.best_match(LANGUAGES) or "en"
+
+
+def _safe_headers(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'",
+    )
+    return response
+
+
+def _show_error(error: Exception) -> tuple[Response, int] | tuple[str, int]:
+    """Every error as JSON for programs or as a page for people, in their language."""
+    translate = translator(language())
+    if isinstance(error, CustomAIError):
+        code, status, text = error.code, error.status, error.text(translate)
+    elif isinstance(error, CSRFError):
+        code, status, text = (
+            "csrf",
+            400,
+            translate(N_("This page is too old. Load it again and repeat the step.")),
+        )
+    elif isinstance(error, HTTPException):
+        code, status, text = "http", error.code or 500, str(error.description)
+    else:
+        id = uuid.uuid4().hex[:12]
+        log.error("internal error %s in %s %s", id, request.method, request.path, exc_info=error)
+        code, status, text = "internal", 500, translate(INTERNAL).format(id=id)
+    if request.blueprint == "pages":
+        from custom_ai_ui import error_page
+
+        return error_page(text, language()), status
+    return jsonify({"error": {"code": code, "message": text}}), status
