@@ -97,7 +97,7 @@ class Snapshot:
             Example(
                 task_id,
                 image,
-                tuple(Box(classes[n], *corners, untouched=bool(untouched)) for n, *corners, untouched in boxes),
+                tuple(Box(classes[n], x1, y1, x2, y2, None, bool(untouched)) for n, x1, y1, x2, y2, untouched in boxes),
                 annotation_id,
             )
             for task_id, image, annotation_id, boxes in content["tasks"]

@@ -28,8 +28,14 @@ class CustomAIError(Exception):
         super().__init__(self.text())
 
     def text(self, translate: Callable[[str], str] = str) -> str:
-        """The message in the language of ``translate``, with the values filled in."""
-        return translate(self.template).format(**self.params)
+        """The message in the language of ``translate``, with the values filled in.
+
+        Values that are messages themselves (``why=N_("...")``) are translated too.
+        """
+        values = {
+            name: translate(value) if isinstance(value, str) and value else value for name, value in self.params.items()
+        }
+        return translate(self.template).format(**values)
 
 
 class BadInput(CustomAIError):

@@ -14,8 +14,10 @@ from custom_ai.errors import N_, CustomAIError, ImageError
 # Pillow's own guard warns at 89 million pixels, whatever we allow; ours is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
-"""Raster formats only: Pillow would start Ghostscript for others."""
+Image.init()
+_WANTED = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
+FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+"""Raster formats only (Pillow would start Ghostscript for others), as far as this Pillow has them."""
 
 EMPTY = N_("the file is empty")
 UNDECODABLE = N_("it is not an image that can be decoded, or it is truncated")

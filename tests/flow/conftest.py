@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stack import Stack
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.labelstudio.client import LabelStudio, Session
@@ -38,3 +39,12 @@ def ls_client(label_studio: LabelStudioServer) -> Iterator[LabelStudio]:
     """A client with a personal access token."""
     with Session(label_studio.url, label_studio.token, timeout_s=60, retry_s=10) as session:
         yield LabelStudio(session)
+
+
+@pytest.fixture(scope="session")
+def stack(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Custom AI as a program of its own, with its embedded queue and real workers."""
+    running = Stack(label_studio, tmp_path_factory.mktemp("custom-ai"))
+    running.start()
+    yield running
+    running.stop()

@@ -29,6 +29,7 @@ from custom_ai.types import Box, ImageSize
 
 pytestmark = pytest.mark.flow
 
+TEMPLATES = Path(__file__).parents[2] / "label_studio_config"
 RECTANGLE_AND_LABELS = """<View><Image name="image" value="$image"/>
 <Labels name="what" toName="image"><Label value="car"/><Label value="dog"/></Labels>
 <Rectangle name="where" toName="image"/></View>"""
@@ -128,6 +129,12 @@ class TestProjects:
         ls_client.delete_project(empty.id)
         with pytest.raises(LabelStudioMissing, match=rf"project {empty.id}"):
             ls_client.project(empty.id)
+
+    @pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.xml")), ids=lambda file: file.stem)
+    def test_label_studio_takes_our_templates(self, ls_client: LabelStudio, file: Path) -> None:
+        made = ls_client.create_project("Template", "", file.read_text(encoding="utf-8"))
+        assert "image" in made.raw["parsed_label_config"]["label"]["inputs"][0]["value"]
+        ls_client.delete_project(made.id)
 
     def test_errors_carry_label_studios_words(self, ls_client: LabelStudio, project: Project) -> None:
         with pytest.raises(LabelStudioError, match="Model version doesn't exist"):
@@ -280,6 +287,7 @@ class TestPredictions:
         ls_client.session.delete_json(f"/api/tasks/{gone}/")
         rows = [prediction(one, [Box("car", 0, 0, 1, 1, 0.5)], None, control, "p1-m1") for one in (good, bad)]
         rows += [prediction(one, [], None, control, "p1-m1") for one in (unknown, gone)]
+        rows[3]["result"] += [region("car", x=n) for n in range(40)]  # makes the refusal a long text
         rows[1]["result"].append(region("car", x=101))
         rows[2]["result"].append(region("bus"))
         report = ls_client.push_predictions(project.id, rows)
@@ -406,6 +414,26 @@ class TestImages:
         for uri in ("/api/token/", "/data/../api/token/", f"{label_studio.url}/user/logout"):
             with pytest.raises(ImageError, match="not an address of images"):
                 fetch_image(ls_client.session, settings_for(label_studio), 1, uri)
+
+
+def test_private_addresses_are_blocked_by_default(label_studio: LabelStudioServer, tmp_path: Path) -> None:
+    """As Label Studio comes out of the box; the message says what to do."""
+    # The same data, so that no second database must be made: the two never write at the same time.
+    blocked = LabelStudioServer(
+        label_studio.executable,
+        label_studio.data_dir,
+        password=label_studio.password,
+        environment={"USE_DEFAULT_BANNED_SUBNETS": "true"},
+    )
+    with blocked, Session(blocked.url, blocked.token) as session:
+        client = LabelStudio(session)
+        made = client.create_project("Blocked")
+        with pytest.raises(LabelStudioError, match="USE_DEFAULT_BANNED_SUBNETS=false"):
+            client.add_ml_backend(made.id, "http://127.0.0.1:9090", "Custom AI")
+        with pytest.raises(LabelStudioError, match="USE_DEFAULT_BANNED_SUBNETS=false"):
+            client.add_webhook(made.id, "http://127.0.0.1:9090", {}, ["TASKS_CREATED"])
+        assert (client.ml_backends(made.id), client.webhooks(made.id)) == ([], [])
+        client.delete_project(made.id)
 
 
 def test_what_happens_when_label_studio_is_stopped(label_studio: LabelStudioServer, ls_client: LabelStudio) -> None:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import httpx
@@ -64,21 +65,21 @@ def doctor(
 def _findings(project: int | None, _: Callable[[str], str]) -> Iterator[Finding]:
     services = services_for_terminal()
     steps: list[tuple[str, Callable[[], str]]] = [
-        (N_("Database"), lambda: _database(services)),
-        (N_("Disk"), lambda: _disk(services, _)),
-        (N_("Queue"), lambda: _queue(services, _)),
-        (N_("Base weights"), lambda: describe_available(services.settings)),
-        (N_("Label Studio"), lambda: _label_studio(services)),
-        (N_("Web service"), lambda: _web(services, _)),
+        (N_("Database"), partial(_database, services)),
+        (N_("Disk"), partial(_disk, services, _)),
+        (N_("Queue"), partial(_queue, services, _)),
+        (N_("Base weights"), partial(describe_available, services.settings)),
+        (N_("Label Studio"), partial(_label_studio, services)),
+        (N_("Web service"), partial(_web, services, _)),
     ]
     chosen = [project] if project is not None else overview.projects(services)[:1]
     for one in chosen:
         steps += [
-            (N_("Project"), lambda one=one: checks.project(services, one, _)),  # type: ignore[misc]
-            (N_("ML backend and webhook"), lambda one=one: checks.registration(services, one, _)),  # type: ignore[misc]
-            (N_("Webhook reaches us"), lambda one=one: checks.webhook_arrives(services, one, _)),  # type: ignore[misc]
-            (N_("Image download"), lambda one=one: checks.image_download(services, one, _)),  # type: ignore[misc]
-            (N_("Prediction written and read"), lambda one=one: checks.prediction_round_trip(services, one, _)),  # type: ignore[misc]
+            (N_("Project"), partial(checks.project, services, one, _)),
+            (N_("ML backend and webhook"), partial(checks.registration, services, one, _)),
+            (N_("Webhook reaches us"), partial(checks.webhook_arrives, services, one, _)),
+            (N_("Image download"), partial(checks.image_download, services, one, _)),
+            (N_("Prediction written and read"), partial(checks.prediction_round_trip, services, one, _)),
         ]
     for name, step in steps:
         try:

@@ -58,6 +58,7 @@ def web() -> None:
         "--worker-class", "gthread",
         "--workers", str(settings.web_workers),
         "--threads", str(settings.web_threads),
+        "--no-control-socket",
         "--timeout", str(_PREDICT_TIMEOUT_S),
         "--log-level", settings.log_level.lower(),
     ]  # fmt: skip

@@ -60,7 +60,8 @@ class LabelStudioServer:
         """A personal access token of the user, once started."""
         self.legacy_token = ""
         """The user's token of the old kind, which works after ``enable_legacy_tokens``."""
-        self._executable = executable
+        self._secret_key = ""
+        self.executable = executable
         self._port = port
         self._files_root = files_root
         self._environment = dict(environment or {})
@@ -98,7 +99,7 @@ class LabelStudioServer:
         self._port = self._port or _free_port()
         if _in_use(self._port):  # Label Studio would silently take the next port
             raise Conflict(why=f"port {self._port} is in use")
-        command = [str(self._executable), "start", "--no-browser", "--internal-host", "127.0.0.1"]
+        command = [str(self.executable), "start", "--no-browser", "--internal-host", "127.0.0.1"]
         command += ["--port", str(self._port)]
         with self.log_file.open("ab") as log:
             try:
@@ -111,7 +112,7 @@ class LabelStudioServer:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise Conflict(why=f"{self._executable} cannot be started: {error.strerror}") from error
+                raise Conflict(why=f"{self.executable} cannot be started: {error.strerror}") from error
         try:
             self._wait()
             self._sign_in()
@@ -148,6 +149,9 @@ class LabelStudioServer:
             # By the environment, because others can read a command line.
             "LABEL_STUDIO_USERNAME": self.email,
             "LABEL_STUDIO_PASSWORD": self.password,
+            # Label Studio 1.23 makes one up with `$` and `#` in it, fails to read such a key from its
+            # .env at the next start, makes up another, and every token and sign-in is void.
+            "SECRET_KEY": self._secret_key,
             "COLLECT_ANALYTICS": "false",
             "LATEST_VERSION_CHECK": "false",
             "SENTRY_DSN": "",
@@ -235,11 +239,13 @@ class LabelStudioServer:
             stored = json.loads(self._memory.read_text(encoding="utf-8"))
         self.password = self.password or str(stored.get("password") or secrets.token_urlsafe(12))
         self.token = self.token or str(stored.get("token") or "")
+        self._secret_key = str(stored.get("secret_key") or secrets.token_urlsafe(48))
         self._remember()
 
     def _remember(self) -> None:
         self._memory.touch(mode=0o600)
-        content = {"url": self.url, "email": self.email, "password": self.password, "token": self.token}
+        content = {"url": self.url, "email": self.email, "password": self.password}
+        content |= {"token": self.token, "secret_key": self._secret_key}
         self._memory.write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -137,11 +137,11 @@ def _leaf(random: np.random.Generator) -> list[Part]:
 
 def _tool(random: np.random.Generator) -> list[Part]:
     steel = colour(random.uniform(0.55, 0.65), random.uniform(0.02, 0.15), random.uniform(0.55, 0.85))
-    half = random.uniform(0.05, 0.07)
-    head = random.uniform(0.17, 0.2)
+    half = random.uniform(0.07, 0.09)
+    head = random.uniform(0.21, 0.25)
     jaw = head * random.uniform(0.42, 0.55)
-    opening = np.array([[-jaw, -0.56], [jaw, -0.56], [jaw * 0.9, -0.36], [0, -0.33], [-jaw * 0.9, -0.36]])
-    eye, bore = random.uniform(0.12, 0.14), random.uniform(0.06, 0.075)
+    opening = np.array([[-jaw, -0.7], [jaw, -0.7], [jaw * 0.9, -0.36], [0, -0.33], [-jaw * 0.9, -0.36]])
+    eye, bore = random.uniform(0.15, 0.17), random.uniform(0.075, 0.09)
     shaft = np.array([[-half, -0.3], [half, -0.3], [half * 0.85, 0.36], [-half * 0.85, 0.36]])
     parts = [
         Part(shaft, steel, "round"),

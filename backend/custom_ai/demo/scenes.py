@@ -6,7 +6,6 @@ hold 11 or 12 objects of each class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +26,12 @@ TURNED = 5
 """Of each twelve pictures, two (this one and the sixth after it) are stored turned, with an EXIF note."""
 FINE = 2
 """Pictures are painted so many times larger and then scaled down, which smoothes the edges."""
-VISIBLE = 0.4
-"""No object may hide so much of another that less than this share of it remains."""
+HIDDEN = 0.3
+"""At most this share of an object is hidden by one that lies on it ..."""
+INSIDE = 0.8
+"""... and at least this share of it lies within the picture."""
+TILT = {"mug": 0.35, "leaf": np.pi, "tool": 0.9}
+"""How far each class is turned from upright, in radians."""
 
 Canvas = NDArray[np.float32]
 
@@ -90,50 +93,46 @@ def _add_object(
     areas = {other: int((owner == other).sum()) for other in range(index)}
     for attempt in range(200):
         side = random.uniform(0.22, 0.42) * min(width, height) * 0.99**attempt
-        tilt = random.uniform(-0.35, 0.35) if label == "mug" else random.uniform(-np.pi, np.pi)
-        squash = random.uniform(0.85, 1.0)
+        tilt = random.uniform(-TILT[label], TILT[label])
         turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-        middle = np.array([random.uniform(0.06, 0.94) * width, random.uniform(0.08, 0.92) * height])
-        place = np.column_stack([turn @ np.diag([squash, 1.0]) * side, middle])
-        trial = np.zeros((height, width, 3), np.float32)
-        covered = paint(trial, parts, place, light)
-        whole = _whole_area(parts, place, covered)
+        radius = int(side * 0.75)
+        x, y = int(random.uniform(0.06, 0.94) * width), int(random.uniform(0.08, 0.92) * height)
+        squash = np.diag([random.uniform(0.85, 1.0), 1.0])
+        place = np.column_stack([turn @ squash * side, [radius, radius]])
+        sprite = np.zeros((2 * radius, 2 * radius, 3), np.float32)
+        painted = paint(sprite, parts, place, light)
+        top, left = max(y - radius, 0), max(x - radius, 0)
+        here = np.s_[top : y + radius, left : x + radius]
+        cut = np.s_[top - y + radius : height - y + radius, left - x + radius : width - x + radius]
+        covered = np.zeros((height, width), bool)
+        covered[here] = painted[cut]
         hidden = {other: int((covered & (owner == other)).sum()) for other in areas}
-        crowded = any(hidden[other] > 0.3 * areas[other] for other in areas)
-        if covered.sum() < 0.8 * whole or crowded:
+        crowded = any(hidden[other] > HIDDEN * areas[other] for other in areas)
+        if crowded or covered.sum() < INSIDE * painted.sum():
             continue
         _shadow(canvas, covered, side, light)
-        canvas[covered] = trial[covered]
+        canvas[covered] = sprite[cut][painted[cut]]
         owner[covered] = index
         return
     raise RuntimeError(f"no room for a {label}")
 
 
-def _whole_area(parts: Sequence[object], place: NDArray[np.float64], covered: NDArray[np.bool_]) -> float:
-    """How large the object would be if the picture did not end."""
-    height, width = covered.shape
-    inside = covered[1:-1, 1:-1].sum()
-    edge = covered.sum() - inside
-    return float(covered.sum()) if edge == 0 else float(covered.sum()) + float(edge) * 0.25 * (height + width) / 10
-
-
 def _shadow(canvas: Canvas, covered: NDArray[np.bool_], side: float, light: float) -> None:
+    """Darken what lies around ``covered``, away from the light."""
+    x, y, width, height = cv2.boundingRect(covered.astype(np.uint8))
     blur = max(side * 0.06, 1.0)
-    away = np.array([[1, 0, -np.cos(light) * side * 0.06], [0, 1, -np.sin(light) * side * 0.06]])
-    dark = cv2.warpAffine(covered.astype(np.float32), away, covered.shape[::-1])
-    canvas *= 1 - 0.5 * cv2.GaussianBlur(dark, (0, 0), blur)[..., None]
+    margin = int(4 * blur)
+    near = np.s_[max(y - margin, 0) : y + height + margin, max(x - margin, 0) : x + width + margin]
+    away = np.array([[1, 0, -np.cos(light) * blur], [0, 1, -np.sin(light) * blur]])
+    mask = covered[near].astype(np.float32)
+    dark = cv2.warpAffine(mask, away, mask.shape[::-1])
+    canvas[near] *= 1 - 0.5 * cv2.GaussianBlur(dark, (0, 0), blur)[..., None]
 
 
 def _table(width: int, height: int, random: np.random.Generator) -> Canvas:
     """A table top: wood, cloth, stone or plain paint, with uneven light."""
-    base = np.array(
-        colour(
-            random.choice([random.uniform(0.03, 0.13), random.random()]),
-            random.uniform(0.05, 0.5),
-            random.uniform(0.35, 0.9),
-        ),
-        np.float32,
-    )
+    hue = random.uniform(0.03, 0.13) if random.random() < 0.5 else random.random()
+    base = np.array(colour(hue, random.uniform(0.05, 0.5), random.uniform(0.35, 0.9)), np.float32)
     kind = random.choice(["wood", "cloth", "stone", "paint"])
     x, y = np.meshgrid(np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     pattern = 0.05 * _noise(width, height, 6, random)
@@ -167,8 +166,8 @@ def _clutter(canvas: Canvas, random: np.random.Generator) -> None:
     mask = np.zeros((height, width), np.uint8)
     kind = random.choice(["paper", "disc", "pencil", "blob"])
     if kind == "paper":
-        box = ((x, y), (size * random.uniform(1, 2.4), size * random.uniform(1, 2)), random.uniform(0, 180))
-        cv2.fillPoly(mask, [cv2.boxPoints(box).astype(np.int32)], 1)
+        sheet = ((x, y), (size * random.uniform(1, 2.4), size * random.uniform(1, 2)), random.uniform(0, 180))
+        cv2.fillPoly(mask, [cv2.boxPoints(sheet).astype(np.int32)], 1)
     elif kind == "disc":
         axes = (int(size), int(size * random.uniform(0.7, 1)))
         cv2.ellipse(mask, (x, y), axes, random.uniform(0, 180), 0, 360, 1, -1)
@@ -177,9 +176,9 @@ def _clutter(canvas: Canvas, random: np.random.Generator) -> None:
         end = (int(x + np.cos(angle) * length), int(y + np.sin(angle) * length))
         cv2.line(mask, (x, y), end, 1, max(int(size * 0.14), 3))
     else:
-        angle = np.linspace(0, 2 * np.pi, 14)[:-1]
-        reach = size * random.uniform(0.4, 0.9, len(angle))
-        points = np.stack([x + np.cos(angle) * reach, y + np.sin(angle) * reach], axis=1)
+        around = np.linspace(0, 2 * np.pi, 14)[:-1]
+        reach = size * random.uniform(0.4, 0.9, len(around))
+        points = np.stack([x + np.cos(around) * reach, y + np.sin(around) * reach], axis=1)
         cv2.fillPoly(mask, [points.astype(np.int32)], 1)
     where = mask.astype(bool)
     _shadow(canvas, where, size, 0.0)
@@ -198,7 +197,7 @@ def _photograph(
     image = image * random.uniform(0.94, 1.06, 3).astype(np.float32)
     image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 1.1))
     image = image + random.normal(0, random.uniform(1, 6), image.shape).astype(np.float32)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
 
 
 def _save(path: Path, upright: NDArray[np.uint8], turned: bool, quality: int) -> None:

@@ -68,9 +68,7 @@ def task_image(task: Mapping[str, Any], control: BoxControl) -> str:
     return control.image_uri(task.get("data"))
 
 
-def labelled_task(
-    task: Mapping[str, Any], control: BoxControl, notes: Counter[str] | None = None
-) -> LabelledTask:
+def labelled_task(task: Mapping[str, Any], control: BoxControl, notes: Counter[str] | None = None) -> LabelledTask:
     """What people say about a task from ``LabelStudio.tasks``.
 
     Of several annotations one counts: ground truth before others, then the newest. Skips and

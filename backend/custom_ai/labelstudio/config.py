@@ -17,16 +17,12 @@ UNDEFINED_KEY = "$undefined$"
 
 TOO_LONG = N_("it is longer than a million characters")
 HAS_DOCTYPE = N_("it has a DOCTYPE or ENTITY declaration; remove it")
-MALFORMED = N_(
-    "it is not well-formed XML; open Settings > Labeling Interface > Code in Label Studio and correct it"
-)
+MALFORMED = N_("it is not well-formed XML; open Settings > Labeling Interface > Code in Label Studio and correct it")
 EMPTY = N_(
     "it is empty; set up a labelling interface with RectangleLabels for an Image, "
     "or use the template in label_studio_config/"
 )
-NO_BOXES = N_(
-    "it has no RectangleLabels with labels for an Image; add one or use the template in label_studio_config/"
-)
+NO_BOXES = N_("it has no RectangleLabels with labels for an Image; add one or use the template in label_studio_config/")
 ALL_SKIPPED = N_('all its rectangle controls have model_skip="true"; remove it from one of them')
 BAD_THRESHOLD = N_("model_score_threshold must be a number from 0 to 1")
 
@@ -99,9 +95,7 @@ def parse_label_config(xml: str, project: int) -> LabelConfig:
         raise LabelConfigError(project=project, why=MALFORMED) from error
     images = {tag.name: str(tag.value)[1:] for tag in objects if _is_image(tag)}
     found = [
-        control
-        for tag in controls
-        if (control := _box_control(tag, controls, images, project)) and control.classes
+        control for tag in controls if (control := _box_control(tag, controls, images, project)) and control.classes
     ]
     return LabelConfig(project=project, box_controls=tuple(found))
 
@@ -171,7 +165,7 @@ def template(classes: Sequence[str], *, kind: LabelKind = LabelKind.BOX, colours
     lines = [
         "<View>",
         '  <Image name="image" value="$image" zoom="true"/>',
-        f'  <{tag} name="label" toName="image">',
+        f'  <{tag} name="label" toName="image" canRotate="false">',
         *labels,
         f"  </{tag}>",
         "</View>",

@@ -22,7 +22,8 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit
 import httpx
 
 from custom_ai.errors import N_, CustomAIError, ImageError, ImageForbidden, LabelStudioUnreachable
-from custom_ai.labelstudio.session import Session, describe, origin_of
+from custom_ai.labelstudio.answers import describe, origin_of
+from custom_ai.labelstudio.session import Session
 from custom_ai.settings import Settings
 
 ATTEMPTS = 3
@@ -139,9 +140,7 @@ def _download(session: Session, settings: Settings, url: str, name: str) -> byte
 
 
 @contextmanager
-def _open(
-    session: Session, settings: Settings, url: str, name: str, trusted_hop: bool
-) -> Iterator[httpx.Response]:
+def _open(session: Session, settings: Settings, url: str, name: str, trusted_hop: bool) -> Iterator[httpx.Response]:
     """One hop. ``trusted_hop``: Label Studio itself has sent us to this URL."""
     headers = {"Accept-Encoding": "identity"}  # no decompression bombs on the wire
     try:
@@ -166,9 +165,7 @@ def _failure(session: Session, url: str, name: str, detail: str, *, gone: bool) 
     """What a failed hop means: Label Studio is out of order, or just this image."""
     if not _is_label_studio(session, url):
         return ImageError(image=name, why=UNREACHABLE)
-    return (
-        ImageError(image=name, why=GONE) if gone else LabelStudioUnreachable(url=session.url, detail=detail)
-    )
+    return ImageError(image=name, why=GONE) if gone else LabelStudioUnreachable(url=session.url, detail=detail)
 
 
 def _read(response: httpx.Response, name: str, max_bytes: int, deadline: float) -> bytes:

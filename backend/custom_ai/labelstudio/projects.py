@@ -109,9 +109,7 @@ class Projects:
                 return found
             page += 1
 
-    def create_project(
-        self, title: str, description: str = "", label_config: str = "", **fields: object
-    ) -> Project:
+    def create_project(self, title: str, description: str = "", label_config: str = "", **fields: object) -> Project:
         """A new project (its title needs 3 to 50 characters); LabelStudioError for a bad config."""
         body: dict[str, object] = {"title": title, "description": description, **fields}
         if label_config:
@@ -141,9 +139,7 @@ class Projects:
         )
         return [_backend(raw) for raw in answer.get("live") or ()]
 
-    def add_ml_backend(
-        self, project_id: int, url: str, title: str, user: str = "", password: str = ""
-    ) -> MLBackend:
+    def add_ml_backend(self, project_id: int, url: str, title: str, user: str = "", password: str = "") -> MLBackend:
         """Connect a backend, which must answer /health and /setup at once.
 
         Label Studio adds a webhook `<url>/webhook` for all actions on its own.
@@ -159,9 +155,7 @@ class Projects:
         body: dict[str, object] = {"project": backend.project, "url": url, "title": title}
         path = f"/api/ml/{backend.id}"
         return _backend(
-            self.session.patch(
-                path, {**body, **_basic_auth(user, password)}, missing=(N_("ML backend"), backend.id)
-            )
+            self.session.patch(path, {**body, **_basic_auth(user, password)}, missing=(N_("ML backend"), backend.id))
         )
 
     def delete_ml_backend(self, backend_id: int) -> None:
@@ -174,16 +168,12 @@ class Projects:
         """The webhooks of one project."""
         return [_webhook(raw) for raw in self.session.get("/api/webhooks/", {"project": project_id})]
 
-    def add_webhook(
-        self, project_id: int, url: str, headers: Mapping[str, str], actions: Sequence[str]
-    ) -> Webhook:
+    def add_webhook(self, project_id: int, url: str, headers: Mapping[str, str], actions: Sequence[str]) -> Webhook:
         """A webhook for ``actions``; Label Studio sends ``headers`` along. An equal one may exist twice."""
         body = {"project": project_id, **_webhook_body(url, headers, actions)}
         return _webhook(self._connecting("/api/webhooks/", body))
 
-    def repair_webhook(
-        self, webhook_id: int, url: str, headers: Mapping[str, str], actions: Sequence[str]
-    ) -> Webhook:
+    def repair_webhook(self, webhook_id: int, url: str, headers: Mapping[str, str], actions: Sequence[str]) -> Webhook:
         """Set everything again, switched on: a PATCH that does not repeat the actions deletes them."""
         path = f"/api/webhooks/{webhook_id}/"
         body = _webhook_body(url, headers, actions)

@@ -7,19 +7,17 @@ cookies are not kept. A session may be shared by threads, but not across a fork:
 from __future__ import annotations
 
 import http.cookiejar
-import json as jsonlib
 import random
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 
 from custom_ai.errors import N_, LabelStudioError, LabelStudioMissing, LabelStudioUnreachable
+from custom_ai.labelstudio.answers import describe, error_detail, origin_of
 from custom_ai.labelstudio.tokens import Busy, Credentials, credentials_for, visitor_credentials
 
 FIRST_PAUSE_S = 0.25
@@ -68,9 +66,7 @@ class Session:
         self.retry_s = retry_s
         self._credentials = credentials
         refuse_all = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        self._client = httpx.Client(
-            base_url=self.url, timeout=timeout_s, follow_redirects=False, cookies=refuse_all
-        )
+        self._client = httpx.Client(base_url=self.url, timeout=timeout_s, follow_redirects=False, cookies=refuse_all)
 
     def __repr__(self) -> str:
         return f"Session({self.url!r})"
@@ -233,36 +229,3 @@ class Session:
         for secret in filter(None, self._credentials.secrets()):
             said = said.replace(secret, "***")
         return said[:DETAIL_CHARS] or response.reason_phrase or str(response.status_code)
-
-
-def describe(error: Exception) -> str:
-    """A transport error in words; some of them carry no text."""
-    return str(error) or type(error).__name__
-
-
-def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Raises ValueError when ``url`` is no http(s) URL."""
-    parts = urlsplit(url)
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
-    if scheme not in ("http", "https") or not host:
-        raise ValueError("not an http(s) URL")
-    return scheme, host, parts.port or (443 if scheme == "https" else 80)
-
-
-def error_detail(answer: object) -> str:
-    """The readable part of Label Studio's error JSON: `detail`, then the messages per field."""
-    if not isinstance(answer, dict):
-        return answer if isinstance(answer, str) else jsonlib.dumps(answer, ensure_ascii=False)
-    fields = answer.get("validation_errors")
-    if not isinstance(fields, dict) or not fields:
-        return _plain(answer.get("detail") or answer.get("error") or "")
-    texts = []
-    for name, messages in fields.items():
-        joined = " ".join(str(text) for text in messages) if isinstance(messages, list) else str(messages)
-        texts.append(joined if name == "non_field_errors" else f"{name}: {joined}")
-    return _plain("; ".join(texts))
-
-
-def _plain(text: object) -> str:
-    """Label Studio puts HTML links into some of its messages."""
-    return re.sub(r"</?[a-zA-Z][^>]*>", "", str(text)).strip()

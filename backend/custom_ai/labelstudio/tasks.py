@@ -119,9 +119,7 @@ class Tasks:
         )
         return [int(number) for number in answer["task_ids"]]
 
-    def rows(
-        self, project_id: int, items: Sequence[Item], page_size: int, **params: str
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, project_id: int, items: Sequence[Item], page_size: int, **params: str) -> Iterator[dict[str, Any]]:
         """Rows of the Data Manager's task list that meet all conditions, by rising id.
 
         A condition on predictions repeats a row for each prediction that meets it.

@@ -35,9 +35,7 @@ LEGACY_DISABLED = N_(
     "legacy tokens are disabled in this Label Studio; create a personal access token under "
     "Account & Settings, or enable legacy tokens on the Organization page under API Tokens Settings"
 )
-LEGACY_UNKNOWN = N_(
-    "Label Studio does not know this token; create a personal access token under Account & Settings"
-)
+LEGACY_UNKNOWN = N_("Label Studio does not know this token; create a personal access token under Account & Settings")
 SIGN_IN_REFUSED = N_("the sign-in is missing or has expired")
 
 

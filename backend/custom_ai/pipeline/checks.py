@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from custom_ai.errors import Conflict, CustomAIError, N_, NotFound
+from custom_ai.errors import N_, Conflict, CustomAIError, NotFound
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline.connect import SECRET_HEADER, webhook_secret
 from custom_ai.pipeline.look import box_control

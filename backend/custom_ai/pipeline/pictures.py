@@ -21,7 +21,7 @@ from custom_ai import dataset
 from custom_ai.errors import CustomAIError, ImageError
 from custom_ai.geometry import disagreement
 from custom_ai.images import decode_upright
-from custom_ai.labelstudio.images import fetch_image
+from custom_ai.labelstudio.images import fetch_image, shown
 from custom_ai.pipeline.pulse import Pulse
 from custom_ai.policy import VOTE_ROUNDS
 from custom_ai.services import Services
@@ -48,7 +48,7 @@ _VOTE_KEEP = 3 * VOTE_ROUNDS
 def fetch(services: Services, task_id: int, uri: str) -> Image:
     """One image, upright, RGB. Raises ImageError, or LabelStudioUnreachable when asking again may help."""
     content = fetch_image(services.label_studio.session, services.settings, task_id, uri)
-    return decode_upright(content, uri, services.settings.image_max_pixels)
+    return decode_upright(content, shown(uri), services.settings.image_max_pixels)
 
 
 def fetch_many(

@@ -7,7 +7,9 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -22,10 +24,12 @@ from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, notify_reason, reason, reason_of, record
 from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
-from custom_ai.training.candidate import CandidateResult, train_candidate
 from custom_ai.training.contract import Progress, Recipe, TrainContext, TrainImage, TrainSet
 from custom_ai.training.recipes import choose_recipes, summarise
 from custom_ai.types import LabelKind
+
+if TYPE_CHECKING:
+    from custom_ai.training.candidate import CandidateResult
 
 log = logging.getLogger(__name__)
 MIN_IMAGES = 4
@@ -228,6 +232,8 @@ def _candidates(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> l
 
 def _train_one(services: Services, run: Run, candidate: Candidate, data: TrainSet, pulse: Pulse) -> None:
     """Train and score one candidate; its failure is told in its row and does not end the run."""
+    from custom_ai.training.candidate import train_candidate  # brings OpenCV: not for the web process
+
     pulse.check()
     recipe = Recipe.from_json(json.dumps(candidate.recipe))
     folder = _work_dir(services, run.id) / f"candidate-{candidate.place}"
@@ -288,7 +294,7 @@ def _keep(services: Services, candidate: Candidate, result: CandidateResult, pul
         image_size=result.trained.image_size,
         seconds=result.seconds,
         map50=result.scores.map50,
-        scores=result.scores.to_dict(),
+        scores=asdict(result.scores),
         thresholds=dict(result.thresholds),
     )
 

@@ -44,6 +44,7 @@ class ModelCache(Generic[T]):
                     if self._models.get(sha256) is future:
                         del self._models[sha256]
                 future.set_exception(error)
+                raise
         return future.result()
 
     def drop(self, sha256: str) -> None:

@@ -83,9 +83,9 @@ def decode(
     corners /= [place.scale_x * place.width, place.scale_y * place.height] * 2
     corners = np.clip(corners, 0.0, 1.0)
     return tuple(
-        Box(classes[label], *(float(value) for value in corner), score=min(float(score), 1.0))
-        for corner, label, score in zip(corners, labels[kept], best[kept], strict=True)
-        if corner[0] < corner[2] and corner[1] < corner[3]
+        Box(classes[label], x1, y1, x2, y2, min(float(score), 1.0))
+        for (x1, y1, x2, y2), label, score in zip(corners.tolist(), labels[kept], best[kept], strict=True)
+        if x1 < x2 and y1 < y2
     )
 
 
@@ -95,7 +95,7 @@ def suppress(corners: NDArray[np.float64], labels: NDArray[np.int64], iou: float
     corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the indices that stay, best first.
     """
     area = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
-    left = np.arange(len(corners))
+    left: NDArray[np.int64] = np.arange(len(corners))
     kept: list[int] = []
     while len(left) and len(kept) < MAX_BOXES:
         first, left = left[0], left[1:]

@@ -96,7 +96,7 @@ def _onnxruntime(onnx_path: Path, threads: int) -> Network:
     options.intra_op_num_threads = max(threads, 1)
     try:
         session = onnxruntime.InferenceSession(str(onnx_path), options, providers=onnxruntime.get_available_providers())
-    except Exception as error:  # noqa: BLE001  # its exception classes have no public common base
+    except Exception as error:  # its exception classes have no public common base
         raise ModelError(model=onnx_path.name, why="it is not a readable ONNX file") from error
     name = session.get_inputs()[0].name
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from custom_ai.errors import Cancelled, ImageError, N_, TrainingError
+from custom_ai.errors import N_, Cancelled, ImageError, TrainingError
 from custom_ai.serving.engine import Model
+from custom_ai.settings import Settings
 from custom_ai.training.contract import (
     Progress,
     Recipe,
@@ -21,6 +23,7 @@ from custom_ai.training.contract import (
     TrainSet,
 )
 from custom_ai.training.evaluation import Scores, evaluate
+from custom_ai.training.weights import find_weights
 from custom_ai.types import Box
 
 SCORING_MIN_SCORE = 0.005
@@ -30,23 +33,32 @@ CHUNK = 8
 
 @dataclass(frozen=True, slots=True)
 class CandidateResult:
-    """A trained candidate and how it does on pictures that it never saw.
-
-    ``predictions``: for each held-out task all boxes down to a score of 0.005.
-    """
+    """A trained candidate and how it does on pictures that it never saw."""
 
     recipe: Recipe
     trained: Trained
     scores: Scores
     thresholds: Mapping[str, float]
     """Per class, the score from which on a box is shown."""
+    seconds: float
+    """Of everything: training, export and scoring."""
     predictions: Mapping[int, tuple[Box, ...]]
+    """What it said about the held-out pictures, by task."""
 
 
-def train_candidate(recipe: Recipe, data: TrainSet, context: TrainContext, trainer: Trainer) -> CandidateResult:
-    """Raises TrainingError with a reason, or Cancelled. The scores rest on ``data.held_out`` alone."""
+def train_candidate(
+    recipe: Recipe, data: TrainSet, context: TrainContext, trainer: Trainer, settings: Settings
+) -> CandidateResult:
+    """Find the base weights, train, score. The scores rest on ``data.held_out`` alone.
+
+    Raises TrainingError with a reason, SettingsError for base weights that do not exist, or Cancelled.
+    """
+    started = time.monotonic()
     if not data.held_out:
         raise TrainingError(why=N_("no image is left to score the result on; label at least two images"))
+    weights = find_weights(recipe.base_weights, settings)
+    if weights is not None:
+        context = replace(context, weights={**context.weights, recipe.base_weights: weights})
     trained = trainer.train(recipe, data, context)
     model = Model.load(trained.onnx_path, data.classes, trained.image_size, context.threads)
     found: dict[int, tuple[Box, ...]] = {}
@@ -60,7 +72,7 @@ def train_candidate(recipe: Recipe, data: TrainSet, context: TrainContext, train
     scores = evaluate([image.boxes for image in data.held_out], [*found.values()], data.classes)
     context.report(Progress("scoring", 1.0, 0.0))
     thresholds = {label: scores.per_class[label].threshold for label in data.classes}
-    return CandidateResult(recipe, trained, scores, thresholds, found)
+    return CandidateResult(recipe, trained, scores, thresholds, round(time.monotonic() - started, 2), found)
 
 
 def read_pixels(image: TrainImage) -> NDArray[np.uint8]:

@@ -81,7 +81,7 @@ class Recipe:
     batch: int = 8
     learning_rate: float = 0.001
     freeze: int = 0
-    """How many of the first layers keep their weights."""
+    """How many of the first layers keep their weights, when there are base weights."""
     mosaic: float = 1.0
     """Probability that a training picture is composed of four; closed for the last quarter."""
     scale: float = 0.5

@@ -8,8 +8,9 @@ gives the same as in pixels because width and height scale out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,12 @@ class Scores:
     map50_high: float
     precision: float
     recall: float
-    per_class: Mapping[str, ClassScores]
+    per_class: dict[str, ClassScores]
     images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,9 @@ def overlaps(some: Floats, others: Floats) -> Floats:
 
 
 def _match(truth: Sequence[tuple[Box, ...]], predicted: Sequence[tuple[Box, ...]], label: str) -> _Matches:
-    scores, hits, images = [np.zeros(0)], [np.zeros((len(IOUS), 0), bool)], [np.zeros(0, np.int64)]
+    scores: list[Floats] = [np.zeros(0)]
+    hits: list[NDArray[np.bool_]] = [np.zeros((len(IOUS), 0), bool)]
+    images: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     drawn = np.zeros(len(truth), np.int64)
     for number, (real, guessed) in enumerate(zip(truth, predicted, strict=True)):
         wanted = _corners([box for box in real if box.label == label])

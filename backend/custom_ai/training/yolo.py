@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from custom_ai.dataset import write_yolo
-from custom_ai.errors import Cancelled, CustomAIError, N_, TrainingError
+from custom_ai.errors import N_, Cancelled, CustomAIError, TrainingError
 from custom_ai.training.contract import Progress, Recipe, TrainContext, Trained, TrainerSpec, TrainSet
 from custom_ai.types import LabelKind
 
@@ -44,12 +44,12 @@ class YoloTrainer:
         ):
             warnings.simplefilter("ignore")
             try:
-                passes, weights_path, onnx_path = self._run(recipe, data, folder, base and base.path, context)
+                passes, weights_path, onnx_path = self._run(recipe, data, folder, base.path if base else None, context)
             except CustomAIError:
                 raise
             except MemoryError as error:
                 raise TrainingError(why=N_("there is not enough memory")) from error
-            except Exception as error:  # noqa: BLE001  # ultralytics raises bare exceptions of many kinds
+            except Exception as error:  # ultralytics raises bare exceptions of many kinds
                 raise TrainingError(why=_reason(error)) from error
         return Trained(
             weights_path=weights_path,

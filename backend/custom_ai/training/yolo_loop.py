@@ -27,7 +27,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
 from ultralytics.utils import LOGGER, SETTINGS
 
-from custom_ai.errors import Cancelled, N_, TrainingError
+from custom_ai.errors import N_, Cancelled, TrainingError
 from custom_ai.training.contract import Progress, Recipe, TrainContext
 
 WARMUP = 0.03
@@ -65,6 +65,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         self.started_at = time.monotonic()
         self.deadline_at = self.started_at + recipe.seconds
         self._reported_at = 0.0
+        self._mosaic_open = recipe.mosaic > 0
         LOGGER.setLevel("CRITICAL")
         for tracker in ("clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "sync"):
             dict.__setitem__(SETTINGS, tracker, False)  # without writing the settings file
@@ -85,7 +86,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
                 "optimizer": "AdamW",
                 "lr0": recipe.learning_rate,
                 "warmup_epochs": 0,
-                "freeze": recipe.freeze or None,
+                "freeze": (recipe.freeze or None) if base else None,
                 "mosaic": recipe.mosaic,
                 "scale": recipe.scale,
                 "degrees": recipe.degrees,
@@ -121,17 +122,16 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
 
     def setup_model(self) -> None:
         """Builds the network; never by a bare name, which ultralytics would try to download."""
-        weights = load_checkpoint(self.base_path)[0] if self.base_path else None
+        weights: Any = load_checkpoint(self.base_path)[0] if self.base_path else None
+        if not (self.recipe.architecture or weights):
+            raise TrainingError(why=N_("the base weights of this recipe were not found"))
         architecture = yaml_model_load(self.args.model) if self.recipe.architecture else weights.yaml
         # yolo26 and yolov10 have a second head that needs no NMS; with few images the first one is better
         # and half the work, and all architectures then give the same kind of output.
         architecture = {**architecture, "end2end": False}
         self.model = self.get_model(cfg=architecture, weights=weights, verbose=False)
         if self.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
-            import os
-
-            if not os.environ.get("EXP_FP32"):
-                self.model.__class__ = HalfModel
+            self.model.__class__ = HalfModel
 
     def set_model_attributes(self) -> None:
         """Also lays the weights out for oneDNN: a fifth faster, the same numbers up to rounding."""
@@ -202,12 +202,8 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         fall = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * (1 + math.cos(math.pi * used)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rise * fall
-        if self.recipe.mosaic and used >= CLOSE_MOSAIC and self.train_loader.dataset.transforms is not None:
-            self._close_mosaic_once()
-
-    def _close_mosaic_once(self) -> None:
-        if not getattr(self, "_mosaic_closed", False):
-            self._mosaic_closed = True
+        if self._mosaic_open and used >= CLOSE_MOSAIC:
+            self._mosaic_open = False
             self.train_loader.dataset.close_mosaic(hyp=deepcopy(self.args))
 
     def _batch_done(self) -> None:
@@ -263,6 +259,9 @@ def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
         dynamo=False,
     )
     graph = onnx.load(onnx_path)
+    rows = graph.graph.output[0].type.tensor_type.shape.dim[1]
+    rows.Clear()
+    rows.dim_value = 4 + len(loop.names_by_index)  # the exporter forgets what is fixed
     onnx.helper.set_model_props(
         graph,
         {"names": str([*loop.names_by_index.values()]), "image_size": str(size), "recipe": loop.recipe.to_json()},

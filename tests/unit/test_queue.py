@@ -1,0 +1,75 @@
+"""The bell on a real Valkey, with a real worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from custom_ai import queue
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Redis]:
+    with queue.embedded_server(tmp_path / "queue") as url, queue.connect(url) as client:
+        yield client
+
+
+def test_ringing_puts_ids_and_nothing_else_on_the_queue(connection: Redis) -> None:
+    bell = queue.RqBell(connection, 100)
+    assert not bell.waiting("train", 7, 1)
+    bell.ring("train", 7, 1)
+    assert bell.waiting("train", 7, 1)
+    (job,) = Queue("train", connection=connection, serializer=JSONSerializer).jobs
+    assert (job.func_name, list(job.args), job.timeout) == ("custom_ai.jobs.train", [7, 1], 100)
+
+
+def test_a_delayed_ring_waits_too(connection: Redis) -> None:
+    bell = queue.RqBell(connection, 100)
+    bell.ring("look", 7, delay_s=60)
+    assert bell.waiting("look", 7)
+    assert Queue("default", connection=connection, serializer=JSONSerializer).count == 0
+
+
+def test_a_queue_that_is_away_does_not_stop_anybody() -> None:
+    with queue.connect("redis://127.0.0.1:9/0") as client:
+        bell = queue.RqBell(client, 100)
+        bell.ring("look", 7)
+        assert not bell.waiting("look", 7)
+        queue.tick_once(client, bell, 60)
+
+
+def test_many_clocks_make_one_tick(connection: Redis) -> None:
+    bell = queue.RqBell(connection, 100)
+    for _ in range(5):
+        queue.tick_once(connection, bell, 60)
+    assert Queue("default", connection=connection, serializer=JSONSerializer).count == 1
+
+
+def test_what_was_queued_survives_a_restart(tmp_path: Path) -> None:
+    with queue.embedded_server(tmp_path) as url, queue.connect(url) as client:
+        queue.RqBell(client, 100).ring("auto_label", 3, 1)
+    with queue.embedded_server(tmp_path) as url, queue.connect(url) as client:
+        assert queue.RqBell(client, 100).waiting("auto_label", 3, 1)
+
+
+def test_the_clock_ends_with_its_parent(tmp_path: Path) -> None:
+    """A worker that is killed must not leave a clock behind."""
+    code = "import os,time,subprocess,sys; from custom_ai.queue import keep_ticking, RqBell, connect\n"
+    with queue.embedded_server(tmp_path) as url:
+        clock = f"{code}c = connect({url!r}); keep_ticking(c, RqBell(c, 9), 60)"
+        start = f"subprocess.Popen([sys.executable, '-c', {clock!r}], stdout=subprocess.DEVNULL)"
+        parent = f"import subprocess, sys\nprint({start}.pid, flush=True)"
+        process = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, timeout=30)
+        clock_pid = int(process.stdout)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{clock_pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{clock_pid}").exists()
