@@ -7,8 +7,8 @@ from typing import Any
 
 from custom_ai.labelstudio.client import LabelStudio
 from custom_ai.labelstudio.session import Session
-from custom_ai.serving.cache import ModelCache
 from custom_ai.services import Services
+from custom_ai.serving.cache import ModelCache
 from custom_ai.settings import load_settings
 from custom_ai.state.database import Database
 from custom_ai.store import FileStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def setting_notes() -> dict[str, str]:
     tree = ast.parse(read("backend/custom_ai/settings.py"))
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
     notes = {}
-    for field, note in zip(body, body[1:], strict=False):
+    for field, note in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(note, ast.Expr), f"{field.target.id} has no docstring"
             notes[field.target.id] = ast.literal_eval(note.value)

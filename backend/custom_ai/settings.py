@@ -56,9 +56,7 @@ class Settings(BaseSettings):
     """Threads per gunicorn worker."""
     basic_auth_user: str = Field("", validation_alias=_also("basic_auth_user", "BASIC_AUTH_USER"))
     """User that Label Studio must name on the ML-backend routes; empty: no basic auth."""
-    basic_auth_pass: SecretStr = Field(
-        SecretStr(""), validation_alias=_also("basic_auth_pass", "BASIC_AUTH_PASS")
-    )
+    basic_auth_pass: SecretStr = Field(SecretStr(""), validation_alias=_also("basic_auth_pass", "BASIC_AUTH_PASS"))
     """Password to go with it."""
     state_dir: Path = Field(Path(".state"), validation_alias=_also("state_dir", "MODEL_DIR"))
     """Database, models, caches and the embedded queue live here."""
@@ -161,9 +159,7 @@ def load_settings(file: Path | None = None, **overrides: object) -> Settings:
             raise SettingsError(name=str(file), why=str(error)) from error
         for name in [*values]:
             if name not in Settings.model_fields:
-                raise SettingsError(
-                    name=f"{name} in {file}", why="no such setting; docs/settings.md lists them all"
-                )
+                raise SettingsError(name=f"{name} in {file}", why="no such setting; docs/settings.md lists them all")
             if _in_environment(name):
                 del values[name]
     values.update(overrides)

@@ -47,4 +47,4 @@ def stack(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFact
     running = Stack(label_studio, tmp_path_factory.mktemp("custom-ai"))
     running.start()
     yield running
-    running.stop()
+    running.close()

@@ -85,6 +85,12 @@ class Stack:
             self.process.wait(40)
             self.process = None
 
+    def close(self) -> None:
+        """Stop, and give the connections back."""
+        self.stop()
+        self.studio.session.close()
+        self.api.close()
+
     def answers(self) -> bool:
         assert self.process is not None and self.process.poll() is None, self.log[-3000:]
         try:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from stack import Stack, eventually, scenes_in
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.demo.scenes import Scene
 from custom_ai.pipeline.connect import SECRET_HEADER
-from stack import Stack, eventually, scenes_in
 
 pytestmark = pytest.mark.flow
 SCENES = 8
@@ -82,9 +82,7 @@ def test_a_run_for_some_classes_only(stack: Stack, project: tuple[int, list[int]
     assert all(one["status"] in ("cancelled", "done") for one in ended["candidates"])
 
 
-def test_a_duplicate_webhook_changes_nothing(
-    stack: Stack, project: tuple[int, list[int]], scenes: list[Scene]
-) -> None:
+def test_a_duplicate_webhook_changes_nothing(stack: Stack, project: tuple[int, list[int]], scenes: list[Scene]) -> None:
     project_id, ids = project
     saved = stack.annotate(project_id, ids[0], scenes[0])
     eventually(lambda: stack.project(project_id)["tasks"]["touched"] == 1, 15)
@@ -151,9 +149,7 @@ def test_deleted_tasks_are_forgotten(stack: Stack, project: tuple[int, list[int]
     eventually(lambda: stack.project(project_id)["tasks"]["total"] == SCENES - 1, 20)
 
 
-def test_auto_training_starts_by_itself_once(
-    stack: Stack, project: tuple[int, list[int]], scenes: list[Scene]
-) -> None:
+def test_auto_training_starts_by_itself_once(stack: Stack, project: tuple[int, list[int]], scenes: list[Scene]) -> None:
     project_id, ids = project
     stack.ask("PATCH", f"/projects/{project_id}", {"auto_train": True, "chosen_classes": ["mug"]})
     for task, scene in zip(ids[:6], scenes[:6], strict=True):

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from stack import LABELLED, UNTOUCHED, Stack, eventually, scenes_in
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.demo.scenes import Scene
-from stack import LABELLED, UNTOUCHED, Stack, eventually, scenes_in
 
 pytestmark = pytest.mark.flow
 

@@ -62,11 +62,13 @@ def test_what_was_queued_survives_a_restart(tmp_path: Path) -> None:
 
 def test_the_clock_ends_with_its_parent(tmp_path: Path) -> None:
     """A worker that is killed must not leave a clock behind."""
-    code = "import os,time,subprocess,sys; from custom_ai.queue import keep_ticking, RqBell, connect\n"
     with queue.embedded_server(tmp_path) as url:
-        clock = f"{code}c = connect({url!r}); keep_ticking(c, RqBell(c, 9), 60)"
-        start = f"subprocess.Popen([sys.executable, '-c', {clock!r}], stdout=subprocess.DEVNULL)"
-        parent = f"import subprocess, sys\nprint({start}.pid, flush=True)"
+        clock = (
+            "import sys; from custom_ai.queue import RqBell, connect, keep_ticking; "
+            f"c = connect({url!r}); keep_ticking(c, RqBell(c, 9), 60, int(sys.argv[1]))"
+        )
+        start = f"Popen([sys.executable, '-c', {clock!r}, str(os.getpid())], stdout=DEVNULL)"
+        parent = f"import os, sys\nfrom subprocess import DEVNULL, Popen\nprint({start}.pid, flush=True)"
         process = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, timeout=30)
         clock_pid = int(process.stdout)
         deadline = time.monotonic() + 10

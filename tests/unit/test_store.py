@@ -33,5 +33,5 @@ def test_only_hashes_are_names(tmp_path: Path, name: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="000000000000.*not in the model store"):
+    with pytest.raises(ModelError, match=r"000000000000.*not in the model store"):
         FileStore(tmp_path).path("0" * 64)

@@ -53,7 +53,5 @@ def main() -> None:
     try:
         app()
     except CustomAIError as error:
-        Console(stderr=True).print(
-            error.text(translator(terminal_language())), style="bold red", markup=False
-        )
+        Console(stderr=True).print(error.text(translator(terminal_language())), style="bold red", markup=False)
         sys.exit(1)

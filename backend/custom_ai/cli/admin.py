@@ -36,9 +36,7 @@ def migrate() -> None:
 
 def connect(
     project: Annotated[int, typer.Argument(help="The project's id in Label Studio")],
-    classes: Annotated[
-        str, typer.Option(help="Classes for a project without a labelling config: cat,dog")
-    ] = "",
+    classes: Annotated[str, typer.Option(help="Classes for a project without a labelling config: cat,dog")] = "",
 ) -> None:
     """Connect a Label Studio project: labelling config, ML backend and webhook."""
     _ = translator(terminal_language())

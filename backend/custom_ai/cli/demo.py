@@ -124,7 +124,12 @@ def _stage(console: Console, stages: dict[str, float], name: str) -> Iterator[No
 @contextmanager
 def _bars(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Progress bars fed with the state of a run or of an auto-labelling job."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         bars: dict[str, Any] = {}
 
@@ -133,7 +138,10 @@ def _bars(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
             lines = (
                 {"": (tasks["total"] - tasks["waiting"]) / max(tasks["total"], 1)}
                 if tasks
-                else {f"{one['title']}": 1.0 if one["status"] == "failed" else one["fraction"] for one in state["candidates"]}
+                else {
+                    f"{one['title']}": 1.0 if one["status"] == "failed" else one["fraction"]
+                    for one in state["candidates"]
+                }
             )
             for name, fraction in lines.items():
                 if name not in bars:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from custom_ai import wiring
 from custom_ai.cli.admin import services_for_terminal
-from custom_ai.errors import CustomAIError, N_
+from custom_ai.errors import N_, CustomAIError
 from custom_ai.i18n import terminal_language, translator
 from custom_ai.pipeline import checks, overview
 from custom_ai.services import Services
@@ -129,8 +129,8 @@ def _web(services: Services, _: Callable[[str], str]) -> str:
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise Failed(
-            what=_(N_("{url} does not answer ({error}). Start `custom-ai run`, and check CUSTOM_AI_PUBLIC_URL.")).format(
-                url=url, error=error
-            )
+            what=_(
+                N_("{url} does not answer ({error}). Start `custom-ai run`, and check CUSTOM_AI_PUBLIC_URL.")
+            ).format(url=url, error=error)
         ) from error
     return url

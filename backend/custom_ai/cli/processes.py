@@ -33,9 +33,7 @@ def run() -> None:
     with contextlib.ExitStack() as stack:
         environment = dict(os.environ)
         if not settings.redis_url:
-            environment[PREFIX + "REDIS_URL"] = stack.enter_context(
-                queue.embedded_server(settings.state_dir / "queue")
-            )
+            environment[PREFIX + "REDIS_URL"] = stack.enter_context(queue.embedded_server(settings.state_dir / "queue"))
         command = [sys.executable, "-m", "custom_ai"]
         _Family(
             {
@@ -84,16 +82,16 @@ def worker(
             clock.terminate()
 
 
-def keep_clock() -> None:
+def keep_clock(parent: int) -> None:
     """The body of the clock's process: see ``queue.keep_ticking``."""
     settings = wiring.settings_of_this_process()
     connection = wiring.redis_of(settings)
-    queue.keep_ticking(connection, queue.RqBell(connection, settings.job_timeout_s), settings.tick_s)
+    queue.keep_ticking(connection, queue.RqBell(connection, settings.job_timeout_s), settings.tick_s, parent)
 
 
 def _start_clock() -> subprocess.Popen[bytes]:
     # A process, not a thread: RQ forks for each job, and a fork copies only the forking thread.
-    code = "from custom_ai.cli.processes import keep_clock; keep_clock()"
+    code = f"from custom_ai.cli.processes import keep_clock; keep_clock({os.getpid()})"
     return subprocess.Popen([sys.executable, "-c", code])
 
 
@@ -128,9 +126,7 @@ class _Family:
 
     def _start(self, name: str) -> None:
         # Its own session: Ctrl-C reaches only us, and we end the children in order.
-        self._children[name] = subprocess.Popen(
-            self._commands[name], env=self._environment, start_new_session=True
-        )
+        self._children[name] = subprocess.Popen(self._commands[name], env=self._environment, start_new_session=True)
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from custom_ai.demo.scenes import Scene, make_scenes
-from custom_ai.errors import Conflict, N_
+from custom_ai.errors import N_, Conflict
 from custom_ai.geometry import agreement
 from custom_ai.labelstudio.client import LabelStudio
 from custom_ai.labelstudio.config import BoxControl, parse_label_config, template

@@ -104,9 +104,7 @@ def repair_registration(services: Services, project_id: int, *, enforce_backend:
 
 def webhook_secret(services: Services, project_id: int) -> str:
     """What Label Studio must send in the X-Custom-AI-Secret header of this project's webhooks."""
-    return hmac.new(
-        services.database.secret_key(), f"webhook:{project_id}".encode(), hashlib.sha256
-    ).hexdigest()
+    return hmac.new(services.database.secret_key(), f"webhook:{project_id}".encode(), hashlib.sha256).hexdigest()
 
 
 def adopt(services: Services, project_id: int) -> bool:
@@ -117,9 +115,7 @@ def adopt(services: Services, project_id: int) -> bool:
     """
     backends = services.label_studio.ml_backends(project_id)
     if not any(one.url.rstrip("/") == services.settings.public_url for one in backends):
-        log.warning(
-            "project %s: /setup was called, but Label Studio names no backend at our address", project_id
-        )
+        log.warning("project %s: /setup was called, but Label Studio names no backend at our address", project_id)
         return False
     connect(services, project_id, by="label-studio", enforce_backend=False)
     return True
@@ -144,9 +140,7 @@ def _check(project: Project, name: str, value: object) -> None:
     if name in ("auto_train", "auto_label"):
         good = isinstance(value, bool)
     elif name == "labels_per_class":
-        good = value is None or (
-            isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000
-        )
+        good = value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000)
     elif name == "chosen_classes":
         good = value is None or (
             isinstance(value, list) and bool(value) and all(one in project.available_classes for one in value)

@@ -106,9 +106,7 @@ def cancel_job(services: Services, job_id: int, *, by: str) -> str:
 def job_counts(session: Session, job_id: int) -> dict[str, int]:
     """Tasks of a job by status; they always add up to the number that was asked for."""
     rows = session.execute(
-        select(AutoLabelItem.status, func.count())
-        .where(AutoLabelItem.job_id == job_id)
-        .group_by(AutoLabelItem.status)
+        select(AutoLabelItem.status, func.count()).where(AutoLabelItem.job_id == job_id).group_by(AutoLabelItem.status)
     )
     counts = {"waiting": 0, "done": 0, "failed": 0, "skipped": 0} | {row[0]: row[1] for row in rows}
     return counts | {"total": sum(counts.values())}
@@ -153,18 +151,14 @@ def apply_champion(services: Services, project_id: int) -> None:
         project = session.get_one(Project, project_id)
         best = champion(session, project_id)
         stored = best is not None and session.scalar(
-            select(Task.task_id)
-            .where(Task.project_id == project_id, Task.predicted_version == best.version)
-            .limit(1)
+            select(Task.task_id).where(Task.project_id == project_id, Task.predicted_version == best.version).limit(1)
         )
     if best is None or not stored or project.live_version == best.version:
         return
     try:
         services.label_studio.update_project(project_id, model_version=best.version)
     except LabelStudioError as error:
-        log.warning(
-            "project %s: Label Studio does not take model version %s: %s", project_id, best.version, error
-        )
+        log.warning("project %s: Label Studio does not take model version %s: %s", project_id, best.version, error)
         return
     with services.database.write() as session:
         session.execute(update(Project).where(Project.id == project_id).values(live_version=best.version))
@@ -186,9 +180,7 @@ def _label_chunk(services: Services, job: AutoLabelJob, project: Project, pulse:
         ).all()
     if not rows:
         return False
-    items: dict[int, dict[str, object]] = {
-        row[0]: {"status": "skipped"} for row in rows if row[1] is None or row[2]
-    }
+    items: dict[int, dict[str, object]] = {row[0]: {"status": "skipped"} for row in rows if row[1] is None or row[2]}
     waiting = [(row[0], row[1]) for row in rows if row[0] not in items]
     # A killed attempt may have pushed without noting it: Label Studio knows.
     there = services.label_studio.tasks_with_version(
@@ -259,9 +251,7 @@ def _end(
             return
         counts = job_counts(session, job.id)
         template = {
-            "done": N_(
-                "Auto-labelling has ended: {done} tasks pre-labelled, {failed} failed, {skipped} skipped."
-            ),
+            "done": N_("Auto-labelling has ended: {done} tasks pre-labelled, {failed} failed, {skipped} skipped."),
             "cancelled": N_("Auto-labelling was cancelled: {done} tasks pre-labelled, {waiting} left."),
             "failed": N_("Auto-labelling failed after {done} tasks; {waiting} are left. Reason: {why}"),
         }[status]

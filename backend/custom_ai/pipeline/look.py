@@ -115,17 +115,14 @@ def box_control(project: Project) -> BoxControl:
 def labelled_tasks(session: Session, project_id: int) -> list[LabelledTask]:
     """All tasks of the mirror on which a person's answer counts."""
     rows = session.scalars(
-        select(Task)
-        .where(Task.project_id == project_id, Task.touched, Task.boxes.is_not(None))
-        .order_by(Task.task_id)
+        select(Task).where(Task.project_id == project_id, Task.touched, Task.boxes.is_not(None)).order_by(Task.task_id)
     )
     return [
         LabelledTask(
             task_id=row.task_id,
             image=row.image,
             boxes=tuple(
-                Box(label, x1, y1, x2, y2, untouched=untouched)
-                for label, x1, y1, x2, y2, untouched in row.boxes or ()
+                Box(label, x1, y1, x2, y2, untouched=untouched) for label, x1, y1, x2, y2, untouched in row.boxes or ()
             ),
             annotation_id=row.annotation_id,
             updated_at=row.updated_at,
@@ -154,9 +151,7 @@ def _store(
 ) -> datetime | None:
     """Write one page of tasks into the mirror; returns the newest ``updated_at`` in it."""
     ids = [int(task["id"]) for task in page]
-    known = set(
-        session.scalars(select(Task.task_id).where(Task.project_id == project_id, Task.task_id.in_(ids)))
-    )
+    known = set(session.scalars(select(Task.task_id).where(Task.project_id == project_id, Task.task_id.in_(ids))))
     old: list[dict[str, Any]] = []
     new: list[dict[str, Any]] = []
     newest: datetime | None = None
@@ -198,9 +193,7 @@ def _our_version(task: dict[str, Any], project_id: int) -> str | None:
 
 def _mirrored(services: Services, project_id: int) -> int:
     with services.database.read() as session:
-        return (
-            session.scalar(select(func.count()).select_from(Task).where(Task.project_id == project_id)) or 0
-        )
+        return session.scalar(select(func.count()).select_from(Task).where(Task.project_id == project_id)) or 0
 
 
 def _forget_deleted(services: Services, project_id: int) -> None:

@@ -49,10 +49,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             select(Selection).where(Selection.project_id == project_id).order_by(Selection.id.desc()).limit(1)
         )
         job = session.scalar(
-            select(AutoLabelJob)
-            .where(AutoLabelJob.project_id == project_id)
-            .order_by(AutoLabelJob.id.desc())
-            .limit(1)
+            select(AutoLabelJob).where(AutoLabelJob.project_id == project_id).order_by(AutoLabelJob.id.desc()).limit(1)
         )
         return {
             "id": row.id,

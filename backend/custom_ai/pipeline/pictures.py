@@ -51,9 +51,7 @@ def fetch(services: Services, task_id: int, uri: str) -> Image:
     return decode_upright(content, shown(uri), services.settings.image_max_pixels)
 
 
-def fetch_many(
-    services: Services, tasks: Iterable[tuple[int, str]]
-) -> Iterator[tuple[int, Image | CustomAIError]]:
+def fetch_many(services: Services, tasks: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Image | CustomAIError]]:
     """(task id, image or what is wrong with it), in order; a few are fetched ahead."""
 
     def one(task: tuple[int, str]) -> tuple[int, Image | CustomAIError]:
@@ -98,9 +96,7 @@ def vote_images(
     candidates have not learned from either.
     """
     pool = _untouched(services, run.project_id)
-    pictures = [
-        (task, image) for task, image in fetch_many(services, pool) if not isinstance(image, CustomAIError)
-    ]
+    pictures = [(task, image) for task, image in fetch_many(services, pool) if not isinstance(image, CustomAIError)]
     if len(pictures) < VOTE_ROUNDS:
         pictures += [
             (
@@ -162,9 +158,7 @@ def above(candidate: Candidate, boxes: Iterable[Box], threshold: float | None = 
     """The boxes that reach ``threshold``, or, when it is None, the candidate's threshold of their class."""
     limits = candidate.thresholds or {}
     return tuple(
-        box
-        for box in boxes
-        if (box.score or 0.0) >= (limits.get(box.label, 0.25) if threshold is None else threshold)
+        box for box in boxes if (box.score or 0.0) >= (limits.get(box.label, 0.25) if threshold is None else threshold)
     )
 
 

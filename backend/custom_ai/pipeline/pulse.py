@@ -49,9 +49,7 @@ class Pulse:
         """Raises Fenced unless this attempt still owns the work. Call it first in a transaction that writes."""
         kind = self._kind
         owned = session.scalar(
-            select(kind.id).where(
-                kind.id == self._id, kind.attempt == self._attempt, kind.status == "running"
-            )
+            select(kind.id).where(kind.id == self._id, kind.attempt == self._attempt, kind.status == "running")
         )
         if owned is None:
             self._fenced.set()

@@ -92,9 +92,7 @@ def _reconcile_all(services: Services) -> None:
             )
         ).all()
         lost = now() - timedelta(seconds=settings.tick_s)
-        session.execute(
-            update(Project).where(Project.look_requested_at < lost).values(look_requested_at=None)
-        )
+        session.execute(update(Project).where(Project.look_requested_at < lost).values(look_requested_at=None))
     for project_id in ids:
         if not services.bell.waiting("reconcile", project_id):
             services.bell.ring("reconcile", project_id)

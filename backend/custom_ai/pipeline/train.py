@@ -136,9 +136,7 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     run = _snapshot(services, run_id, pulse)
     assert run.snapshot is not None
     with services.database.read() as session:
-        content = session.scalars(
-            select(DatasetSnapshot.content).where(DatasetSnapshot.id == run.snapshot_id)
-        ).one()
+        content = session.scalars(select(DatasetSnapshot.content).where(DatasetSnapshot.id == run.snapshot_id)).one()
     snapshot = dataset.Snapshot.loads(content, run.snapshot.sha256)
     images, left_out = pictures.training_images(services, run.project_id, snapshot, pulse)
     with services.database.write() as session:
@@ -191,9 +189,7 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
             session.add(row)
             session.flush()
         session.execute(
-            update(Run)
-            .where(Run.id == run_id)
-            .values(snapshot_id=row.id, stage="preparing", labels=state.total)
+            update(Run).where(Run.id == run_id).values(snapshot_id=row.id, stage="preparing", labels=state.total)
         )
     with services.database.read() as session:
         return session.get_one(Run, run_id)
@@ -239,9 +235,7 @@ def _train_one(services: Services, run: Run, candidate: Candidate, data: TrainSe
     folder = _work_dir(services, run.id) / f"candidate-{candidate.place}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _write(
-        services, candidate, pulse, status="running", stage="preparing", fraction=0.0, loss=[], reason=None
-    )
+    _write(services, candidate, pulse, status="running", stage="preparing", fraction=0.0, loss=[], reason=None)
     settings = services.settings
     context = TrainContext(
         work_dir=folder,
@@ -349,9 +343,7 @@ def _end(services: Services, run: Run, attempt: int, status: str, why: dict[str,
             .values(status="cancelled")
         )
         shown = reason(N_("Training was cancelled.")) if status == "cancelled" else why
-        notify_reason(
-            session, run.project_id, f"run_{status}", shown, to=run.requested_by, failure=status == "failed"
-        )
+        notify_reason(session, run.project_id, f"run_{status}", shown, to=run.requested_by, failure=status == "failed")
         record(session, SYSTEM, f"run.{status}", run.project_id, f"run {run.id}")
 
 

@@ -68,9 +68,7 @@ def ballots(services: Services, selection_id: int, voter: str) -> list[Ballot]:
             if selection.status != "open":
                 raise Conflict(why=N_("this vote is closed"))
             before = len(
-                session.scalars(
-                    select(Ballot.voter).where(Ballot.selection_id == selection_id).distinct()
-                ).all()
+                session.scalars(select(Ballot.voter).where(Ballot.selection_id == selection_id).distinct()).all()
             )
             count = len(selection.images)
             dice = random.SystemRandom()
@@ -79,9 +77,7 @@ def ballots(services: Services, selection_id: int, voter: str) -> list[Ballot]:
                 shown = list(selection.candidate_ids)
                 dice.shuffle(shown)
                 session.add(
-                    Ballot(
-                        selection_id=selection_id, voter=voter, round=number, image_id=image.id, shown=shown
-                    )
+                    Ballot(selection_id=selection_id, voter=voter, round=number, image_id=image.id, shown=shown)
                 )
     except IntegrityError:
         pass  # the same voter in another window was first: these ballots count
@@ -185,13 +181,9 @@ def promote_version(services: Services, project_id: int, candidate_id: int, *, b
 def promote(session: Session, candidate: Candidate, *, by: str, how: str) -> None:
     """Make a candidate the champion, inside the caller's transaction."""
     session.execute(
-        update(Promotion)
-        .where(Promotion.project_id == candidate.project_id, Promotion.active)
-        .values(active=False)
+        update(Promotion).where(Promotion.project_id == candidate.project_id, Promotion.active).values(active=False)
     )
-    session.add(
-        Promotion(project_id=candidate.project_id, candidate_id=candidate.id, how=how, promoted_by=by)
-    )
+    session.add(Promotion(project_id=candidate.project_id, candidate_id=candidate.id, how=how, promoted_by=by))
     session.flush()
     record(session, by, "promote", candidate.project_id, candidate.version, how=how)
 
@@ -221,9 +213,7 @@ def _ballots(session: Session, selection_id: int, voter: str) -> list[Ballot]:
     _selection(session, selection_id)
     return list(
         session.scalars(
-            select(Ballot)
-            .where(Ballot.selection_id == selection_id, Ballot.voter == voter)
-            .order_by(Ballot.round)
+            select(Ballot).where(Ballot.selection_id == selection_id, Ballot.voter == voter).order_by(Ballot.round)
         )
     )
 

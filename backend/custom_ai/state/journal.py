@@ -28,10 +28,7 @@ def render(message: dict[str, object] | None, translate: Callable[[str], str] = 
         return ""
     params = message.get("params") or {}
     assert isinstance(params, dict)
-    shown = {
-        name: translate(value) if isinstance(value, str) and value else value
-        for name, value in params.items()
-    }
+    shown = {name: translate(value) if isinstance(value, str) and value else value for name, value in params.items()}
     return translate(str(message["template"])).format(**shown)
 
 
@@ -61,24 +58,16 @@ def notify_reason(
     _add(session, project_id, event, why, to, failure)
 
 
-def _add(
-    session: Session, project_id: int, event: str, message: dict[str, object], to: str, failure: bool
-) -> None:
+def _add(session: Session, project_id: int, event: str, message: dict[str, object], to: str, failure: bool) -> None:
     recipient = "" if to == SYSTEM else to
-    session.add(
-        Notification(
-            project_id=project_id, event=event, failure=failure, message=message, recipient=recipient
-        )
-    )
+    session.add(Notification(project_id=project_id, event=event, failure=failure, message=message, recipient=recipient))
 
 
 def record(
     session: Session, actor: str, action: str, project_id: int | None, subject: str = "", **detail: object
 ) -> None:
     """Add a line to the audit log."""
-    session.add(
-        AuditEntry(actor=actor, action=action, project_id=project_id, subject=subject, detail=dict(detail))
-    )
+    session.add(AuditEntry(actor=actor, action=action, project_id=project_id, subject=subject, detail=dict(detail)))
 
 
 def _plain(value: object) -> object:

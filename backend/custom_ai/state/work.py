@@ -39,9 +39,7 @@ def finish(
     session: Session, kind: Work, id: int, attempt: int, status: str, reason: dict[str, object] | None = None
 ) -> bool:
     """running -> done, failed or cancelled. False when this attempt was fenced off."""
-    return _change(
-        session, kind, id, attempt, "running", {"status": status, "reason": reason, "finished_at": now()}
-    )
+    return _change(session, kind, id, attempt, "running", {"status": status, "reason": reason, "finished_at": now()})
 
 
 def cancel(session: Session, kind: Work, id: int) -> str:
@@ -52,18 +50,14 @@ def cancel(session: Session, kind: Work, id: int) -> str:
         .values(status="cancelled", cancel_requested=True, finished_at=now())
     )
     if not _rows(changed):
-        session.execute(
-            update(kind).where(kind.id == id, kind.status == "running").values(cancel_requested=True)
-        )
+        session.execute(update(kind).where(kind.id == id, kind.status == "running").values(cancel_requested=True))
     return str(session.scalar(select(kind.status).where(kind.id == id)))
 
 
 def lost(session: Session, kind: Work, after_s: float) -> list[tuple[int, int]]:
     """(id, attempt) of what runs but has not given a sign of life for ``after_s`` seconds."""
     limit = now() - timedelta(seconds=after_s)
-    rows = session.execute(
-        select(kind.id, kind.attempt).where(kind.status == "running", kind.heartbeat_at < limit)
-    )
+    rows = session.execute(select(kind.id, kind.attempt).where(kind.status == "running", kind.heartbeat_at < limit))
     return [(row[0], row[1]) for row in rows]
 
 
@@ -84,9 +78,7 @@ def active(session: Session, kind: Work, project_id: int) -> int | None:
     return session.scalar(select(kind.id).where(kind.project_id == project_id, kind.status.in_(ACTIVE)))
 
 
-def _change(
-    session: Session, kind: Work, id: int, attempt: int, expected: str, values: dict[str, object]
-) -> bool:
+def _change(session: Session, kind: Work, id: int, attempt: int, expected: str, values: dict[str, object]) -> bool:
     done = session.execute(
         update(kind)
         .where(kind.id == id, kind.attempt == attempt, kind.status == expected)

@@ -30,16 +30,12 @@ log = logging.getLogger(__name__)
 
 class WrongSecret(CustomAIError):
     code, status = "wrong_secret", 401
-    template = N_(
-        "This webhook carries no valid secret. `custom-ai connect {project}` registers one that does."
-    )
+    template = N_("This webhook carries no valid secret. `custom-ai connect {project}` registers one that does.")
 
 
 class WrongPassword(CustomAIError):
     code, status = "wrong_password", 401
-    template = N_(
-        "This ML backend wants basic auth: enter BASIC_AUTH_USER and BASIC_AUTH_PASS in Label Studio."
-    )
+    template = N_("This ML backend wants basic auth: enter BASIC_AUTH_USER and BASIC_AUTH_PASS in Label Studio.")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -113,9 +109,7 @@ def _start_training(services: Services, project_id: int, project: dict[str, Any]
         known = session.get(Project, project_id)
     if known is None:
         services.bell.ring("adopt", project_id)
-        return jsonify(
-            {"status": "unknown", "message": "The project is being connected; try again in a moment."}
-        )
+        return jsonify({"status": "unknown", "message": "The project is being connected; try again in a moment."})
     state = overview.project(services, project_id)
     if project.get("start_training_on_annotation_update"):
         # "Start model training on annotation submission" sends this at *every* saved annotation:
@@ -172,9 +166,7 @@ def _check_password(services: Services) -> None:
     user = (given.username if given and given.type == "basic" else "") or ""
     password = (given.password if given and given.type == "basic" else "") or ""
     good_user = hmac.compare_digest(user.encode(), settings.basic_auth_user.encode())
-    good_password = hmac.compare_digest(
-        password.encode(), settings.basic_auth_pass.get_secret_value().encode()
-    )
+    good_password = hmac.compare_digest(password.encode(), settings.basic_auth_pass.get_secret_value().encode())
     if not (good_user and good_password):
         current_app.logger.warning("wrong basic auth from %s", request.remote_addr)
         raise WrongPassword
