@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from custom_ai.labelstudio.client import LabelStudio
 from custom_ai.labelstudio.config import template
 from custom_ai.pipeline.connect import connect
 from custom_ai.pipeline.vote import promote
-from custom_ai.queue import embedded_server
+from custom_ai.queue import RqBell, embedded_server
+from custom_ai.queue import connect as connect_queue
 from custom_ai.services import Services
 from custom_ai.settings import load_settings
 from custom_ai.state.tables import Candidate, Project, Run
@@ -63,7 +64,9 @@ def adapter(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
             state_dir=folder / "state",
             redis_url=redis_url,
         )
-        services = wiring.build(settings, retry_s=5)
+        queue = connect_queue(redis_url)
+        bell = RqBell(queue, settings.job_timeout_s)
+        services = replace(wiring.build(settings, retry_s=5), bell=bell)  # a queue that we can close
         services.database.migrate()
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
@@ -82,6 +85,8 @@ def adapter(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
         with _running(start, folder / "backend", environment, f"{url}/health"):
             yield Adapter(url, services)
         services.database.dispose()
+        services.label_studio.session.close()
+        queue.close()
 
 
 @pytest.fixture(scope="module")
