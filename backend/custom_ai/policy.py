@@ -10,8 +10,10 @@ RETRAIN_GROWTH = 1.5
 """With auto-training on, a new run starts when there are this many times the labels of the last run:
 each retraining starts from the base weights, so one label more is not worth minutes of work."""
 VOTE_ROUNDS = 5
-MAX_ATTEMPTS = 3
-"""A job whose process died is started this many times before it is given up."""
+MAX_CRASHES = 3
+"""A job whose process died this many times is given up."""
+MAX_ATTEMPTS = 60
+"""A job that waits for Label Studio is tried again at every tick, for about an hour."""
 
 
 @dataclass(frozen=True, slots=True)

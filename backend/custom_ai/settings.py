@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     )
     """A personal access token (or a legacy token) of a Label Studio user."""
     public_url: str = Field("http://localhost:9090")
-    """Where Label Studio and people reach this service."""
+    """Where people reach this service."""
+    backend_url: str = ""
+    """Where Label Studio reaches this service (in containers often another name); empty: the same as public_url."""
     host: str = Field("127.0.0.1")
     """The address to listen on."""
     port: int = Field(9090, ge=1, le=65535, validation_alias=_also("port", "PORT"))
@@ -109,7 +111,7 @@ class Settings(BaseSettings):
     )
     """How much is logged."""
 
-    @field_validator("label_studio_url", "label_studio_public_url", "public_url")
+    @field_validator("label_studio_url", "label_studio_public_url", "public_url", "backend_url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
@@ -132,6 +134,11 @@ class Settings(BaseSettings):
     def label_studio_link(self) -> str:
         """The address under which people open Label Studio."""
         return self.label_studio_public_url or self.label_studio_url
+
+    @property
+    def ml_backend_url(self) -> str:
+        """The address that Label Studio is given."""
+        return self.backend_url or self.public_url
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from label_studio_ml.model import LabelStudioMLBase
+import label_studio_ml.model as base
 
 from custom_ai.pipeline.connect import ACTIONS
 from custom_ai.pipeline.look import request_look
@@ -68,7 +68,7 @@ def hand_over(event: str, data: Mapping[str, Any]) -> dict[str, str]:
     return {"status": "noted"}
 
 
-class CustomAIBackend(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml has no types
+class CustomAIBackend(base.LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml has no types
     """The class to give to ``label-studio-ml init``."""
 
     TRAIN_EVENTS = (*ACTIONS, START_TRAINING)
@@ -77,9 +77,7 @@ class CustomAIBackend(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-
         """2.x calls this for every request: the version is what /setup and predictions name."""
         self.set("model_version", served_version(project_number(self.project_id)))
 
-    def predict(
-        self, tasks: Sequence[Mapping[str, Any]], context: object = None, **kwargs: object
-    ) -> list[Any]:
+    def predict(self, tasks: Sequence[Mapping[str, Any]], context: object = None, **kwargs: object) -> list[Any]:
         """One element per task, in order: a prediction, or [] (stored nowhere) where there is none."""
         found: list[Any] = [[] for _ in tasks]
         places: dict[int, list[int]] = defaultdict(list)
@@ -105,11 +103,7 @@ class CustomAIBackend(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-
         return hand_over(event, data)
 
 
-try:
-    from label_studio_ml.model import LabelStudioMLManager as _
-except ImportError:
-    pass  # 2.x has no manager
-else:
+if hasattr(base, "LabelStudioMLManager"):  # 1.x
     from custom_ai_label_studio_ml import version_1
 
     version_1.install()

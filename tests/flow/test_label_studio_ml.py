@@ -22,7 +22,6 @@ from PIL import Image
 
 from custom_ai import wiring
 from custom_ai.demo.label_studio_server import LabelStudioServer
-from custom_ai.labelstudio.client import LabelStudio
 from custom_ai.labelstudio.config import template
 from custom_ai.pipeline.connect import connect
 from custom_ai.pipeline.vote import promote
@@ -78,10 +77,10 @@ def adapter(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
             "CUSTOM_AI_REDIS_URL": redis_url,
         }
         (folder / "model.py").write_text(MODEL_PY)
-        init = [tools / "label-studio-ml", "init", "backend", "--script", "model.py:CustomAIBackend"]
+        init: list[str | Path] = [tools / "label-studio-ml", "init", "backend", "--script", "model.py:CustomAIBackend"]
         subprocess.run(init, cwd=folder, env=environment, check=True, capture_output=True)
         # What `label-studio-ml start` does, but with a process that is ours to stop.
-        start = [tools / "python", "_wsgi.py", "--host", "127.0.0.1", "--port", str(port)]
+        start: list[str | Path] = [tools / "python", "_wsgi.py", "--host", "127.0.0.1", "--port", str(port)]
         with _running(start, folder / "backend", environment, f"{url}/health"):
             yield Adapter(url, services)
         services.database.dispose()
@@ -202,14 +201,10 @@ def _soon(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
 
 
 @contextmanager
-def _running(
-    command: list[str | Path], folder: Path, environment: dict[str, str], health_url: str
-) -> Iterator[None]:
+def _running(command: list[str | Path], folder: Path, environment: dict[str, str], health_url: str) -> Iterator[None]:
     log_file = folder / "server.log"
     with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         up = _soon(lambda: process.poll() is not None or _answers(health_url), START_TIMEOUT_S)
         assert up and process.poll() is None, log_file.read_text(errors="replace")

@@ -98,7 +98,7 @@ def test_a_lost_attempt_is_fenced_off(database: Database) -> None:
         session.execute(update(Run).values(heartbeat_at=now() - timedelta(minutes=5)))
     with database.write() as session:
         assert work.lost(session, Run, 90) == [(run.id, 1)]
-        assert work.queue_again(session, Run, run.id, 1)
+        assert work.queue_again(session, Run, run.id, 1, reason("Its process died; it is started again."))
         assert work.queued(session, Run) == [(run.id, 2)]
     with database.write() as session:  # the first attempt's process comes back
         assert work.beat(session, Run, run.id, 1) is None

@@ -24,7 +24,7 @@ from custom_ai.training.candidate import CandidateResult, read_pixels, train_can
 from custom_ai.training.contract import BaseWeights, Progress, Recipe, TrainContext, TrainImage, TrainSet
 from custom_ai.training.yolo import RANDOM_START, YoloTrainer
 
-SHORT = Recipe("short", "Short", "yolov5n", "", image_size=96, passes=80, seconds=60.0)
+SHORT = Recipe("short", "Short", "yolov5n", "", image_size=96, passes=80, seconds=300.0)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_schedule_is_fitted_into_the_time(data: TrainSet, tmp_path: Path) -> Non
     recipe = replace(SHORT, passes=1_000_000, seconds=4.0)
     started = time.monotonic()
     trained = YoloTrainer().train(recipe, data, TrainContext(tmp_path, threads=2, report=reports.append))
-    assert time.monotonic() - started < 15.0  # export and a busy machine included
+    assert time.monotonic() - started < 30.0  # export and a busy machine included
     assert 8 <= trained.passes < 5000
     assert [one.fraction for one in reports if one.stage == "training"][-1] == 1.0
 

@@ -36,7 +36,7 @@ def project(services: Services, project_id: int, _: Translate) -> str:
 
 def registration(services: Services, project_id: int, _: Translate) -> str:
     """Does Label Studio know our backend, and our webhook with its secret?"""
-    url = services.settings.public_url
+    url = services.settings.ml_backend_url
     backends = [one for one in services.label_studio.ml_backends(project_id) if one.url.rstrip("/") == url]
     if not backends:
         raise NotConnected(id=project_id)
@@ -68,7 +68,7 @@ def webhook_arrives(services: Services, project_id: int, _: Translate) -> str:
         time.sleep(0.25)
     raise Conflict(
         why=_(N_("no webhook came within {seconds} s; see whether Label Studio can reach {url}")).format(
-            seconds=int(_WAIT_S), url=services.settings.public_url
+            seconds=int(_WAIT_S), url=services.settings.ml_backend_url
         )
     )
 

@@ -12,13 +12,15 @@ import hmac
 import logging
 from collections.abc import Sequence
 
+from sqlalchemy import func, select
+
 from custom_ai.errors import N_, BadInput, Conflict
 from custom_ai.labelstudio.config import is_empty, parse_label_config, template
 from custom_ai.pipeline.look import look
 from custom_ai.policy import Readiness
 from custom_ai.services import Services
 from custom_ai.state.journal import record
-from custom_ai.state.tables import Project, now
+from custom_ai.state.tables import Project, Task, now
 
 log = logging.getLogger(__name__)
 TITLE = "Custom AI"
@@ -74,14 +76,14 @@ def repair_registration(services: Services, project_id: int, *, enforce_backend:
     """
     studio, settings = services.label_studio, services.settings
     user, password = settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()
-    ours = [one for one in studio.ml_backends(project_id) if one.url.rstrip("/") == settings.public_url]
+    ours = [one for one in studio.ml_backends(project_id) if one.url.rstrip("/") == settings.ml_backend_url]
     if not ours and enforce_backend:
-        backend = studio.add_ml_backend(project_id, settings.public_url, TITLE, user, password)
+        backend = studio.add_ml_backend(project_id, settings.ml_backend_url, TITLE, user, password)
         log.info("project %s: ML backend %s connected", project_id, backend.id)
     if not ours and not enforce_backend:
         return
     headers = {SECRET_HEADER: webhook_secret(services, project_id)}
-    url = f"{settings.public_url}/webhook"
+    url = f"{settings.ml_backend_url}/webhook"
     good = False
     for hook in studio.webhooks(project_id):
         if hook.url.rstrip("/") != url:
@@ -114,7 +116,7 @@ def adopt(services: Services, project_id: int) -> bool:
     /setup may be anybody. False: it does not.
     """
     backends = services.label_studio.ml_backends(project_id)
-    if not any(one.url.rstrip("/") == services.settings.public_url for one in backends):
+    if not any(one.url.rstrip("/") == services.settings.ml_backend_url for one in backends):
         log.warning("project %s: /setup was called, but Label Studio names no backend at our address", project_id)
         return False
     connect(services, project_id, by="label-studio", enforce_backend=False)
@@ -132,6 +134,9 @@ def change_project(services: Services, project_id: int, *, by: str, **values: ob
             raise Conflict(why=N_("the project is not connected"))
         for name, value in values.items():
             _check(project, name, value)
+            if name == "auto_label" and value and not project.auto_label:
+                newest = session.scalar(select(func.max(Task.task_id)).where(Task.project_id == project_id))
+                project.auto_label_after = newest or 0
             setattr(project, name, value)
         record(session, by, "project.change", project_id, project.title, **values)
 

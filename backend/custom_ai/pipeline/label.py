@@ -10,11 +10,20 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import N_, BadInput, Cancelled, Conflict, CustomAIError, LabelStudioError, NotFound
+from custom_ai.errors import (
+    N_,
+    BadInput,
+    Cancelled,
+    Conflict,
+    CustomAIError,
+    LabelStudioError,
+    LabelStudioUnreachable,
+    NotFound,
+)
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline.look import box_control, request_look
-from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest
-from custom_ai.pipeline.pulse import Fenced, Pulse
+from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
+from custom_ai.pipeline.pulse import Fenced, Pulse, postpone
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state import work
@@ -53,44 +62,26 @@ def request_auto_label(
         tasks = _to_label(session, project_id, candidate.version, count)
         if not tasks:
             raise Conflict(why=N_("there are no untouched tasks left that this model has not labelled"))
-        job = AutoLabelJob(
-            project_id=project_id,
-            candidate_id=candidate.id,
-            trigger=trigger,
-            requested_by=by,
-            threshold=threshold,
-        )
-        session.add(job)
         try:
-            session.flush()
+            job = _add_job(session, candidate, tasks, by=by, trigger=trigger, threshold=threshold)
         except IntegrityError as error:
             raise Conflict(why=N_("auto-labelling of this project is under way already")) from error
-        session.execute(insert(AutoLabelItem), [{"job_id": job.id, "task_id": task} for task in tasks])
-        record(
-            session,
-            by,
-            "auto_label.request",
-            project_id,
-            f"job {job.id}",
-            tasks=len(tasks),
-            model=candidate.version,
-        )
-        job_id, attempt = job.id, job.attempt
-    services.bell.ring("auto_label", job_id, attempt)
-    return job_id
+    services.bell.ring("auto_label", job.id, job.attempt)
+    return job.id
 
 
 def label_new_tasks(services: Services, project_id: int) -> None:
-    """The rule "pre-label new imports": start a job when there is a champion and something to do."""
-    with services.database.read() as session:
+    """The rule "pre-label new imports": start a job when there is a champion and something new."""
+    with services.database.write() as session:
+        project = session.get_one(Project, project_id)
         best = champion(session, project_id)
-        idle = work.active(session, AutoLabelJob, project_id) is None
-        new = best is not None and bool(_to_label(session, project_id, best.version, 1, retry_failed=False))
-    if idle and new:
-        try:
-            request_auto_label(services, project_id, by=SYSTEM, trigger="import")
-        except Conflict:
-            log.info("project %s: another auto-labelling job came first", project_id)
+        if best is None or work.active(session, AutoLabelJob, project_id) is not None:
+            return  # after an unfinished job another look follows
+        tasks = _new_tasks(session, project, best)
+        if not tasks:
+            return
+        job = _add_job(session, best, tasks, by=SYSTEM, trigger="import", threshold=None)
+    services.bell.ring("auto_label", job.id, job.attempt)
 
 
 def cancel_job(services: Services, job_id: int, *, by: str) -> str:
@@ -130,6 +121,9 @@ def auto_label(services: Services, job_id: int, attempt: int) -> None:
         except Cancelled as error:
             _end(services, job, attempt, "cancelled", reason_of(error))
         except CustomAIError as error:
+            waiting = isinstance(error, LabelStudioUnreachable)
+            if waiting and postpone(services, AutoLabelJob, job_id, attempt, error):
+                return
             log.warning("auto-label job %s failed: %s", job_id, error)
             _end(services, job, attempt, "failed", reason_of(error))
         except Exception:
@@ -195,11 +189,12 @@ def _label_chunk(services: Services, job: AutoLabelJob, project: Project, pulse:
             items[task_id] = {"status": "failed", "reason": reason_of(image)}
         else:
             images.append((task_id, image))
-    found = model.predict([np.asarray(image) for _, image in images], lowest(candidate, job.threshold))
     control = box_control(project)
+    threshold = threshold_of(services, control, job.threshold)
+    found = model.predict([np.asarray(image) for _, image in images], lowest(candidate, threshold))
     ready = []
     for (task_id, image), boxes in zip(images, found, strict=True):
-        kept = above(candidate, boxes, job.threshold)
+        kept = above(candidate, boxes, threshold)
         size = ImageSize(image.width, image.height)
         ready.append(prediction(task_id, kept, size, control, candidate.version))
         items[task_id] = {"status": "done", "boxes": len(kept)}
@@ -285,34 +280,61 @@ def _candidate(session: Session, project_id: int, candidate_id: int | None) -> C
     return candidate
 
 
-def _to_label(
-    session: Session, project_id: int, version: str, count: int | None, *, retry_failed: bool = True
-) -> list[int]:
-    """Untouched tasks without a prediction of ``version``.
-
-    ``retry_failed=False`` leaves out those that this version failed on already, so that a rule does not
-    try a broken image for ever.
-    """
-    query = (
-        select(Task.task_id)
-        .where(
-            Task.project_id == project_id,
-            ~Task.touched,
-            Task.predicted_version.is_distinct_from(version),
-        )
-        .order_by(Task.task_id)
-        .limit(count)
+def _add_job(
+    session: Session, candidate: Candidate, tasks: Sequence[int], *, by: str, trigger: str, threshold: float | None
+) -> AutoLabelJob:
+    """Write the job and its tasks. Raises IntegrityError when the project has an unfinished one."""
+    job = AutoLabelJob(
+        project_id=candidate.project_id,
+        candidate_id=candidate.id,
+        trigger=trigger,
+        requested_by=by,
+        threshold=threshold,
     )
-    if not retry_failed:
-        failed = (
-            select(AutoLabelItem.task_id)
-            .join(AutoLabelJob, AutoLabelJob.id == AutoLabelItem.job_id)
-            .join(Candidate, Candidate.id == AutoLabelJob.candidate_id)
+    session.add(job)
+    session.flush()
+    session.execute(insert(AutoLabelItem), [{"job_id": job.id, "task_id": task} for task in tasks])
+    details = {"tasks": len(tasks), "model": candidate.version}
+    record(session, by, "auto_label.request", candidate.project_id, f"job {job.id}", **details)
+    return job
+
+
+def _to_label(session: Session, project_id: int, version: str, count: int | None) -> list[int]:
+    """Untouched tasks without a prediction of ``version``, by id."""
+    return list(
+        session.scalars(
+            select(Task.task_id)
             .where(
-                AutoLabelJob.project_id == project_id,
-                AutoLabelItem.status == "failed",
-                Candidate.id == int(version.rpartition("-m")[2]),
+                Task.project_id == project_id,
+                ~Task.touched,
+                Task.predicted_version.is_distinct_from(version),
             )
+            .order_by(Task.task_id)
+            .limit(count)
         )
-        query = query.where(Task.task_id.not_in(failed))
-    return list(session.scalars(query))
+    )
+
+
+def _new_tasks(session: Session, project: Project, best: Candidate) -> list[int]:
+    """Untouched tasks that came after the rule was switched on and that none of our models has labelled.
+
+    What this model failed on is left out: a rule must not try a broken image for ever.
+    """
+    failed = (
+        select(AutoLabelItem.task_id)
+        .join(AutoLabelJob, AutoLabelJob.id == AutoLabelItem.job_id)
+        .where(AutoLabelJob.candidate_id == best.id, AutoLabelItem.status == "failed")
+    )
+    return list(
+        session.scalars(
+            select(Task.task_id)
+            .where(
+                Task.project_id == project.id,
+                ~Task.touched,
+                Task.task_id > project.auto_label_after,
+                Task.predicted_version.is_(None),
+                Task.task_id.not_in(failed),
+            )
+            .order_by(Task.task_id)
+        )
+    )

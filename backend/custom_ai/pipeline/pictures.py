@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from custom_ai import dataset
 from custom_ai.errors import CustomAIError, ImageError
 from custom_ai.geometry import disagreement
 from custom_ai.images import decode_upright
+from custom_ai.labelstudio.config import BoxControl
 from custom_ai.labelstudio.images import fetch_image, shown
 from custom_ai.pipeline.pulse import Pulse
 from custom_ai.policy import VOTE_ROUNDS
@@ -60,8 +62,18 @@ def fetch_many(services: Services, tasks: Iterable[tuple[int, str]]) -> Iterator
         except ImageError as error:
             return task[0], error
 
+    ahead: deque[Future[tuple[int, Image | CustomAIError]]] = deque()
     with ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="fetch") as pool:
-        yield from pool.map(one, tasks)
+        try:
+            for task in tasks:
+                ahead.append(pool.submit(one, task))
+                if len(ahead) > 2 * _DOWNLOADS:  # decoded images are large: never hold all of them
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def training_images(
@@ -152,6 +164,14 @@ def lowest(candidate: Candidate, threshold: float | None = None) -> float:
     if threshold is not None:
         return threshold
     return min((float(one) for one in (candidate.thresholds or {}).values()), default=0.25)
+
+
+def threshold_of(services: Services, control: BoxControl, asked: float | None = None) -> float | None:
+    """Which threshold holds: the one asked for, the labelling config's, the settings', or None: the model's own."""
+    for threshold in (asked, control.score_threshold, services.settings.score_threshold):
+        if threshold is not None:
+            return threshold
+    return None
 
 
 def above(candidate: Candidate, boxes: Iterable[Box], threshold: float | None = None) -> tuple[Box, ...]:

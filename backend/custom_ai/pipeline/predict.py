@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from custom_ai.errors import CustomAIError
+from custom_ai.errors import CustomAIError, LabelStudioUnreachable
 from custom_ai.labelstudio.config import parse_label_config
 from custom_ai.labelstudio.results import backend_result, task_image
-from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest
+from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.types import ImageSize
@@ -53,27 +53,29 @@ def predict(services: Services, request: Request) -> list[Any]:
     except CustomAIError as error:
         log.warning("no predictions for project %s: %s", request.project_id, error)
         return results
-    threshold = control.score_threshold
-    if threshold is None:
-        threshold = services.settings.score_threshold
+    threshold = threshold_of(services, control)
     deadline = time.monotonic() + TIME_S
     for start in range(0, len(request.tasks), _CHUNK):
         if time.monotonic() > deadline:
             log.warning(
-                "project %s: %s tasks were asked for at once, %s are answered; auto-label the rest",
+                "project %s: of %s tasks asked for at once %s are answered; auto-label the rest",
                 request.project_id,
                 len(request.tasks),
                 start,
             )
             break
         chunk = request.tasks[start : start + _CHUNK]
-        numbered = [(start + offset, task_image(task, control)) for offset, task in enumerate(chunk)]
+        wanted = [(int(task.get("id") or 0), task_image(task, control)) for task in chunk]
         images = []
-        for index, image in fetch_many(services, numbered):
-            if isinstance(image, CustomAIError):
-                log.warning("task %s: %s", request.tasks[index].get("id"), image)
-            else:
-                images.append((index, image))
+        try:
+            for offset, (task_id, image) in enumerate(fetch_many(services, wanted)):
+                if isinstance(image, CustomAIError):
+                    log.warning("task %s: %s", task_id, image)
+                else:
+                    images.append((start + offset, image))
+        except LabelStudioUnreachable as error:
+            log.warning("no predictions for project %s: %s", request.project_id, error)
+            break
         found = model.predict([_pixels(image) for _, image in images], lowest(model_row, threshold))
         for (index, image), boxes in zip(images, found, strict=True):
             kept = above(model_row, boxes, threshold)

@@ -10,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import N_, Cancelled, Conflict
+from custom_ai.errors import N_, Cancelled, Conflict, LabelStudioUnreachable
+from custom_ai.policy import MAX_ATTEMPTS
 from custom_ai.services import Services
 from custom_ai.state import work
+from custom_ai.state.journal import reason_of
 
 log = logging.getLogger(__name__)
 BEAT_S = 2.0
@@ -22,6 +24,18 @@ class Fenced(Conflict):
     """This attempt was taken for dead and another one has taken over: stop, write nothing."""
 
     code = "fenced"
+
+
+def postpone(services: Services, kind: work.Work, id: int, attempt: int, error: LabelStudioUnreachable) -> bool:
+    """Put work that waits for Label Studio back into the queue; the next tick rings for it.
+
+    False when it has waited too long (or was taken over).
+    """
+    if attempt >= MAX_ATTEMPTS:
+        return False
+    log.warning("%s %s waits: %s", kind.__tablename__, id, error)
+    with services.database.write() as session:
+        return work.queue_again(session, kind, id, attempt, reason_of(error))
 
 
 class Pulse:

@@ -11,7 +11,7 @@ from custom_ai.errors import N_, Conflict, CustomAIError
 from custom_ai.pipeline import vote
 from custom_ai.pipeline.connect import repair_registration
 from custom_ai.pipeline.look import look
-from custom_ai.policy import MAX_ATTEMPTS
+from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, reason, record
@@ -44,13 +44,15 @@ def _revive(services: Services, kind: work.Work, job: str) -> None:
             row = work.get(session, kind, id)
             if row.cancel_requested:
                 work.finish(session, kind, id, attempt, "cancelled", reason(N_("Cancelled on request.")))
-            elif attempt < MAX_ATTEMPTS:
-                work.queue_again(session, kind, id, attempt)
+            elif row.crashes + 1 < MAX_CRASHES:
+                row.crashes += 1
+                session.flush()
+                work.queue_again(session, kind, id, attempt, reason(N_("Its process died; it is started again.")))
                 record(session, SYSTEM, f"{job}.again", row.project_id, f"{job} {id}", attempt=attempt + 1)
                 log.warning("%s %s: attempt %s was lost, starting again", job, id, attempt)
             else:
                 why = N_("Its process died {count} times; the log of the worker may tell why (memory?).")
-                work.finish(session, kind, id, attempt, "failed", reason(why, count=attempt))
+                work.finish(session, kind, id, attempt, "failed", reason(why, count=MAX_CRASHES))
                 notify(
                     session,
                     row.project_id,

@@ -15,10 +15,19 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from custom_ai import dataset
-from custom_ai.errors import N_, Cancelled, Conflict, CustomAIError, NotFound, NotReady, TrainingError
+from custom_ai.errors import (
+    N_,
+    Cancelled,
+    Conflict,
+    CustomAIError,
+    LabelStudioUnreachable,
+    NotFound,
+    NotReady,
+    TrainingError,
+)
 from custom_ai.pipeline import pictures
 from custom_ai.pipeline.look import labelled_tasks, look, project_readiness
-from custom_ai.pipeline.pulse import Fenced, Pulse
+from custom_ai.pipeline.pulse import Fenced, Pulse, postpone
 from custom_ai.pipeline.vote import cancel_selection, open_selection, promote
 from custom_ai.services import Services
 from custom_ai.state import work
@@ -118,6 +127,9 @@ def train(services: Services, run_id: int, attempt: int) -> None:
         except Cancelled as error:
             _end(services, run, attempt, "cancelled", reason_of(error))
         except CustomAIError as error:
+            waiting = isinstance(error, LabelStudioUnreachable) and postpone(services, Run, run_id, attempt, error)
+            if waiting:
+                return
             log.warning("run %s failed: %s", run_id, error)
             _end(services, run, attempt, "failed", reason_of(error))
         except Exception:
@@ -129,11 +141,14 @@ def train(services: Services, run_id: int, attempt: int) -> None:
                 "failed",
                 reason(N_("Internal error, see run {id} in the log."), id=run_id),
             )
-    shutil.rmtree(_work_dir(services, run_id), ignore_errors=True)
+        finally:
+            shutil.rmtree(_work_dir(services, run_id, attempt), ignore_errors=True)
 
 
 def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     run = _snapshot(services, run_id, pulse)
+    for earlier in range(1, run.attempt):
+        shutil.rmtree(_work_dir(services, run_id, earlier), ignore_errors=True)
     assert run.snapshot is not None
     with services.database.read() as session:
         content = session.scalars(select(DatasetSnapshot.content).where(DatasetSnapshot.id == run.snapshot_id)).one()
@@ -232,7 +247,7 @@ def _train_one(services: Services, run: Run, candidate: Candidate, data: TrainSe
 
     pulse.check()
     recipe = Recipe.from_json(json.dumps(candidate.recipe))
-    folder = _work_dir(services, run.id) / f"candidate-{candidate.place}"
+    folder = _work_dir(services, run.id, run.attempt) / f"candidate-{candidate.place}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _write(services, candidate, pulse, status="running", stage="preparing", fraction=0.0, loss=[], reason=None)
@@ -378,5 +393,6 @@ def _write(services: Services, candidate: Candidate, pulse: Pulse, **values: obj
         session.execute(update(Candidate).where(Candidate.id == candidate.id).values(**values))
 
 
-def _work_dir(services: Services, run_id: int) -> Path:
-    return services.settings.state_dir / "work" / f"run-{run_id}"
+def _work_dir(services: Services, run_id: int, attempt: int) -> Path:
+    """Each attempt has its own: one that was taken for dead may still be writing."""
+    return services.settings.state_dir / "work" / f"run-{run_id}-{attempt}"

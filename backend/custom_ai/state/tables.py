@@ -68,6 +68,8 @@ class Project(Base):
     labels_per_class: Mapped[int | None]
     auto_train: Mapped[bool] = mapped_column(default=False)
     auto_label: Mapped[bool] = mapped_column(default=False)
+    auto_label_after: Mapped[int] = mapped_column(default=0)
+    """The highest task id when auto_label was switched on: later ones are "new imports"."""
     connected_at: Mapped[datetime | None]
     gone_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
@@ -127,6 +129,7 @@ class Run(Base):
     """queued, running, done, failed or cancelled"""
     stage: Mapped[str] = mapped_column(default="")
     attempt: Mapped[int] = mapped_column(default=1)
+    crashes: Mapped[int] = mapped_column(default=0)
     trigger: Mapped[str]
     """person, button (Label Studio's Start Training) or rule"""
     requested_by: Mapped[str]
@@ -291,6 +294,7 @@ class AutoLabelJob(Base):
     status: Mapped[str] = mapped_column(default="queued")
     """queued, running, done, failed or cancelled"""
     attempt: Mapped[int] = mapped_column(default=1)
+    crashes: Mapped[int] = mapped_column(default=0)
     trigger: Mapped[str]
     requested_by: Mapped[str]
     threshold: Mapped[float | None]

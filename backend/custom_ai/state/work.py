@@ -24,7 +24,12 @@ def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob:
 def begin(session: Session, kind: Work, id: int, attempt: int) -> bool:
     """queued -> running. False when another worker has it, or it is not to be done any more."""
     return _change(
-        session, kind, id, attempt, "queued", {"status": "running", "started_at": now(), "heartbeat_at": now()}
+        session,
+        kind,
+        id,
+        attempt,
+        "queued",
+        {"status": "running", "started_at": now(), "heartbeat_at": now(), "reason": None},
     )
 
 
@@ -61,9 +66,14 @@ def lost(session: Session, kind: Work, after_s: float) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def queue_again(session: Session, kind: Work, id: int, attempt: int) -> bool:
-    """running -> queued with the next attempt's number."""
-    values: dict[str, object] = {"status": "queued", "attempt": attempt + 1, "enqueued_at": now()}
+def queue_again(session: Session, kind: Work, id: int, attempt: int, why: dict[str, object]) -> bool:
+    """running -> queued with the next attempt's number; ``why`` is shown until that attempt begins."""
+    values: dict[str, object] = {
+        "status": "queued",
+        "attempt": attempt + 1,
+        "enqueued_at": now(),
+        "reason": why,
+    }
     return _change(session, kind, id, attempt, "running", values)
 
 
