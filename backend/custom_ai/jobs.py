@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from custom_ai.errors import Conflict, NotReady
+from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
-from custom_ai.pipeline import label
 from custom_ai.pipeline import look as looking
 from custom_ai.pipeline import tick as ticking
 from custom_ai.pipeline import train as training
@@ -50,8 +50,8 @@ def train(run_id: int, attempt: int) -> None:
 
 
 def auto_label(job_id: int, attempt: int) -> None:
-    label.auto_label(_services(), job_id, attempt)
+    auto_labelling.auto_label(_services(), job_id, attempt)
 
 
 def apply_champion(project_id: int) -> None:
-    label.apply_champion(_services(), project_id)
+    auto_labelling.apply_champion(_services(), project_id)

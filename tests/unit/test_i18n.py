@@ -17,7 +17,7 @@ from custom_ai.i18n import translator
 
 ROOT = Path(__file__).parents[2]
 KOREAN = ROOT / "backend" / "custom_ai" / "locale" / "ko" / "LC_MESSAGES" / "messages.po"
-HOW = "run `make messages`, then translate what is new in messages.po"
+HOW = "run `make translations`, then translate what is new in messages.po"
 PLACEHOLDER = re.compile(r"\{(\w*)[^}]*\}")
 
 
@@ -75,7 +75,7 @@ def test_compiled_catalogue_says_the_same() -> None:
     with KOREAN.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     stale = [text for text in messages() if compiled.gettext(text) != _korean(text)]
-    assert not stale, "messages.mo is older than messages.po: run `make messages`"
+    assert not stale, "messages.mo is older than messages.po: run `make translations`"
 
 
 @pytest.mark.parametrize(("language", "text"), [("ko", "저장"), ("en", "Save"), ("xx", "Save")])

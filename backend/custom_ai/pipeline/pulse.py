@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import N_, Cancelled, Conflict, LabelStudioUnreachable
+from custom_ai.errors import N_, Cancelled, Conflict, CustomAIError, LabelStudioUnreachable
 from custom_ai.policy import MAX_ATTEMPTS
 from custom_ai.services import Services
 from custom_ai.state import work
-from custom_ai.state.journal import reason_of
+from custom_ai.state.journal import reason, reason_of
 
 log = logging.getLogger(__name__)
 BEAT_S = 2.0
@@ -24,18 +25,6 @@ class Fenced(Conflict):
     """This attempt was taken for dead and another one has taken over: stop, write nothing."""
 
     code = "fenced"
-
-
-def postpone(services: Services, kind: work.Work, id: int, attempt: int, error: LabelStudioUnreachable) -> bool:
-    """Put work that waits for Label Studio back into the queue; the next tick rings for it.
-
-    False when it has waited too long (or was taken over).
-    """
-    if attempt >= MAX_ATTEMPTS:
-        return False
-    log.warning("%s %s waits: %s", kind.__tablename__, id, error)
-    with services.database.write() as session:
-        return work.queue_again(session, kind, id, attempt, reason_of(error))
 
 
 class Pulse:
@@ -92,3 +81,42 @@ class Pulse:
     ) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def carry_out(
+    services: Services,
+    kind: work.Work,
+    id: int,
+    attempt: int,
+    do: Callable[[Pulse], None],
+    end: Callable[[str, dict[str, object]], None],
+) -> bool:
+    """Do one attempt at some work with a pulse, and see to its end whatever happens.
+
+    ``do`` ends the work as done by itself; ``end(status, reason)`` is called with "failed" or "cancelled".
+    When Label Studio does not answer, the work goes back into the queue and the tick rings for it.
+    Returns whether the work has ended.
+    """
+    name = kind.__tablename__
+    with Pulse(services, kind, id, attempt) as pulse:
+        try:
+            do(pulse)
+        except Fenced:
+            log.warning("%s %s: attempt %s was taken over", name, id, attempt)
+            return False
+        except Cancelled as error:
+            end("cancelled", reason_of(error))
+        except LabelStudioUnreachable as error:
+            if attempt < MAX_ATTEMPTS:
+                log.warning("%s %s waits: %s", name, id, error)
+                with services.database.write() as session:
+                    work.queue_again(session, kind, id, attempt, reason_of(error))
+                return False
+            end("failed", reason_of(error))
+        except CustomAIError as error:
+            log.warning("%s %s failed: %s", name, id, error)
+            end("failed", reason_of(error))
+        except Exception:
+            log.exception("%s %s failed", name, id)
+            end("failed", reason(N_("Internal error; the log has it under {name} {id}."), name=name, id=id))
+    return True
