@@ -49,6 +49,16 @@ $(LS_VENV)/.ready: Makefile
 	$(LS_VENV)/bin/python -m pip install --quiet '$(LABEL_STUDIO)'
 	touch $@
 
+# The adapter's test runs in the package index's label-studio-ml, whose pins (Flask 1.1) fit nothing else: it is
+# installed without them, and finds our own packages (and torch) through a path file.
+$(ML_VENV)/.ready: $(VENV)/.ready-test Makefile
+	$(PYTHON) -m venv $(ML_VENV)
+	$(ML_VENV)/bin/python -m pip install --quiet --no-deps label-studio-ml==1.0.9 label-studio-tools==0.0.4 attrs colorama lxml
+	ours=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	theirs=$$($(ML_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	echo "import site; site.addsitedir('$$ours')" > $$theirs/custom_ai.pth
+	touch $@
+
 browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
@@ -56,9 +66,10 @@ browser:
 
 # After changing a text that people see: extract, merge into the Korean catalogue, compile.
 translations: setup-test
-	$(BIN)/pybabel extract -q -F babel.cfg -k N_ -k _ --no-location --omit-header --sort-output -o $(VENV)/messages.pot .
-	$(BIN)/pybabel update -q -i $(VENV)/messages.pot -d backend/custom_ai/locale -l ko --no-fuzzy-matching --omit-header
-	$(BIN)/pybabel compile -q -d backend/custom_ai/locale
+	$(BIN)/pybabel -q extract -F babel.cfg -k N_ --no-location --sort-output -o $(VENV)/messages.pot .
+	$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d backend/custom_ai/locale -l ko \
+		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 110
+	$(BIN)/pybabel -q compile -d backend/custom_ai/locale
 
 clean:
 	rm -rf $(VENV) $(LS_VENV) $(ML_VENV) .demo .state .mypy_cache .ruff_cache .pytest_cache

@@ -16,6 +16,10 @@ def N_(message: str) -> str:
     return message
 
 
+TRANSLATED = ("why", "what")
+"""Values of messages that may be messages; others, such as the name of a class, are shown as they are."""
+
+
 class CustomAIError(Exception):
     """Base of all errors that people may see: a code for programs, a template for people."""
 
@@ -30,10 +34,11 @@ class CustomAIError(Exception):
     def text(self, translate: Callable[[str], str] = str) -> str:
         """The message in the language of ``translate``, with the values filled in.
 
-        Values that are messages themselves (``why=N_("...")``) are translated too.
+        The values of ``why`` and ``what`` may be messages themselves (marked with N_) and are translated too.
         """
         values = {
-            name: translate(value) if isinstance(value, str) and value else value for name, value in self.params.items()
+            name: translate(value) if name in TRANSLATED and isinstance(value, str) and value else value
+            for name, value in self.params.items()
         }
         return translate(self.template).format(**values)
 

@@ -12,6 +12,7 @@ from label_studio_ml import api
 from label_studio_ml.model import LabelStudioMLManager, ModelWrapper
 
 import custom_ai_label_studio_ml as adapter
+from custom_ai.pipeline.events import project_number, served_version
 
 
 class Manager(LabelStudioMLManager):  # type: ignore[misc]  # label-studio-ml has no types
@@ -21,7 +22,7 @@ class Manager(LabelStudioMLManager):  # type: ignore[misc]  # label-studio-ml ha
     def fetch(
         cls, project: object = None, label_config: str | None = None, force_reload: bool = False, **kwargs: Any
     ) -> Any:
-        version = adapter.served_version(adapter.project_number(project))
+        version = served_version(adapter.services(), project_number(project) or 0)
         # Not the label config: the base class would parse it, and we have our own.
         return ModelWrapper(model=cls.model_class(), model_version=version)
 

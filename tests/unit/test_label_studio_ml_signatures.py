@@ -75,25 +75,25 @@ def test_predict_answers_every_task(adapter: Any) -> None:
     ("event", "project", "status", "rung"),
     [
         ("ANNOTATION_CREATED", {"id": 1}, "noted", [("look", (1,))]),
-        ("START_TRAINING", {"id": 1}, "accepted", [("start_training", (1,))]),
+        ("START_TRAINING", {"id": 1}, "checking", [("start_training", (1,))]),
         # "Start model training on annotation submission" is on: a saved annotation, not a click
         ("START_TRAINING", {"id": 1, "start_training_on_annotation_update": True}, "noted", [("look", (1,))]),
-        ("ANNOTATION_CREATED", {"id": 5}, "unknown project", [("adopt", (5,))]),
-        ("ANNOTATION_CREATED", {"id": "../x"}, "unknown project", []),
-        ("ANNOTATION_CREATED", None, "unknown project", []),
+        ("ANNOTATION_CREATED", {"id": 5}, "unknown", [("adopt", (5,))]),
+        ("ANNOTATION_CREATED", {"id": "../x"}, "unknown", []),
+        ("ANNOTATION_CREATED", None, "unknown", []),
     ],
 )
 def test_events_are_handed_over(
     adapter: Any, world: World, event: str, project: object, status: str, rung: list[Any]
 ) -> None:
     data = {"project": project}
-    assert adapter.CustomAIBackend(project_id="1").fit(event, data) == {"status": status}
+    assert adapter.CustomAIBackend(project_id="1").fit(event, data)["status"] == status
     assert world.bell.rung == rung
 
 
 def test_both_ways_to_call_fit(adapter: Any, world: World) -> None:
     backend = adapter.CustomAIBackend(project_id="1")
     data = {"project": {"id": 1}}
-    assert backend.fit((), event="START_TRAINING", data=data, job_id="1", workdir="x") == {"status": "accepted"}
+    assert backend.fit((), event="START_TRAINING", data=data, job_id="1", workdir="x")["status"] == "checking"
     assert backend.fit([{"id": 1}], "workdir") == {"status": "not an event"}
     assert backend.fit() == {"status": "not an event"}

@@ -108,6 +108,7 @@ def _keep(services: Services, candidate: Candidate, result: CandidateResult, pul
         onnx_sha256=onnx,
         image_size=result.trained.image_size,
         seconds=result.seconds,
+        passes=result.trained.passes,
         map50=result.scores.map50,
         scores=asdict(result.scores),
         thresholds=dict(result.thresholds),

@@ -43,6 +43,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
         if row is None:
             raise NotFound(what=N_("project"), id=project_id)
         state = project_readiness(session, services, row)
+        every = project_readiness(session, services, row, row.available_classes)
         best = champion(session, project_id)
         run = session.scalar(select(Run).where(Run.project_id == project_id).order_by(Run.id.desc()).limit(1))
         selection = session.scalar(
@@ -65,6 +66,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
                 "labels_per_class": state.needed,
             },
             "labels": state.counts,
+            "labels_of_all_classes": every.counts,
             "needed": state.needed,
             "ready": state.ready,
             "missing": state.missing,
@@ -149,6 +151,7 @@ def model(row: Candidate, translate: Translate = str) -> dict[str, Any]:
         "fraction": round(row.fraction, 4),
         "seconds_left": row.seconds_left,
         "seconds": row.seconds,
+        "passes": row.passes,
         "map50": row.map50,
         "scores": row.scores,
         "thresholds": row.thresholds,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import CustomAIError
+from custom_ai.errors import TRANSLATED, CustomAIError
 from custom_ai.state.tables import AuditEntry, Notification
 
 SYSTEM = "custom-ai"
@@ -28,7 +28,10 @@ def render(message: dict[str, object] | None, translate: Callable[[str], str] = 
         return ""
     params = message.get("params") or {}
     assert isinstance(params, dict)
-    shown = {name: translate(value) if isinstance(value, str) and value else value for name, value in params.items()}
+    shown = {
+        name: translate(value) if name in TRANSLATED and isinstance(value, str) and value else value
+        for name, value in params.items()
+    }
     return translate(str(message["template"])).format(**shown)
 
 

@@ -183,6 +183,8 @@ class Candidate(Base):
     onnx_sha256: Mapped[str | None]
     image_size: Mapped[int | None]
     seconds: Mapped[float | None]
+    passes: Mapped[int | None]
+    """Pictures that training really showed to the network."""
     map50: Mapped[float | None]
     """Held-out mAP at IoU .5."""
     scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)

@@ -8,11 +8,13 @@ import uuid
 from flask import Flask, Response, jsonify, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
 
 from custom_ai.errors import N_, CustomAIError
-from custom_ai.i18n import LANGUAGES, translator
+from custom_ai.i18n import translator
 from custom_ai.services import Services
 from custom_ai.web import api, ml_backend
+from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ def create_app(services: Services) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_CHECK_DEFAULT=False,  # checked by `sign_in.protect` for everything but the ML protocol
     )
+    app.url_map.converters["int"] = _Id
     csrf = CSRFProtect(app)
     sign_in = SignIn(services)
     app.register_blueprint(ml_backend.blueprint(services))
@@ -45,12 +48,11 @@ def create_app(services: Services) -> Flask:
     return app
 
 
-def language() -> str:
-    """The language of this request: ?lang=, the choice made before, or the browser's wish."""
-    chosen = request.args.get("lang") or request.cookies.get("custom_ai_lang")
-    if chosen in LANGUAGES:
-        return chosen
-    return request.accept_languages.best_match(LANGUAGES) or "en"
+class _Id(IntegerConverter):
+    """Ids in URLs; a larger number is no id (and SQL could not take it)."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**31 - 1)
 
 
 def _safe_headers(response: Response) -> Response:
@@ -80,7 +82,8 @@ def _show_error(error: Exception) -> tuple[Response, int] | tuple[str, int]:
         id = uuid.uuid4().hex[:12]
         log.error("internal error %s in %s %s", id, request.method, request.path, exc_info=error)
         code, status, text = "internal", 500, translate(INTERNAL).format(id=id)
-    if request.blueprint == "pages":
+    wants_page = request.blueprint is None and request.accept_mimetypes.best == "text/html"
+    if request.blueprint == "pages" or wants_page:
         from custom_ai_ui import error_page
 
         return error_page(text, language()), status

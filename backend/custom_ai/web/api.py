@@ -14,13 +14,12 @@ from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.i18n import translator
 from custom_ai.pipeline import connect, label, overview, train, vote
 from custom_ai.services import Services
+from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
 
 def blueprint(services: Services, sign_in: SignIn, csrf: CSRFProtect) -> Blueprint:
     """The routes below /api."""
-    from custom_ai.web import language
-
     routes = Blueprint("api", __name__)
 
     def translate(message: str) -> str:

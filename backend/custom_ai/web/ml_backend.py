@@ -17,13 +17,14 @@ from sqlalchemy import select
 
 from custom_ai import __version__
 from custom_ai.errors import N_, BadInput, CustomAIError
-from custom_ai.pipeline import overview
+from custom_ai.i18n import translator
+from custom_ai.pipeline import events
 from custom_ai.pipeline.connect import SECRET_HEADER, webhook_secret
 from custom_ai.pipeline.look import request_look
 from custom_ai.pipeline.predict import Request, predict
-from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
-from custom_ai.state.tables import Candidate, Project, Promotion
+from custom_ai.state.tables import Candidate, Promotion
+from custom_ai.web.language import language
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +53,8 @@ def blueprint(services: Services) -> Blueprint:
         body = _json_object()
         project_id = _project_id(body.get("project"))
         _read_extra_params(body.get("extra_params"))
-        with services.database.read() as session:
-            known = session.get(Project, project_id)
-            best = champion(session, project_id)
-        connected = known is not None and known.connected_at is not None
-        if not connected and not services.bell.waiting("adopt", project_id):
-            # A moment later, since Label Studio stores the backend only after this answer.
-            services.bell.ring("adopt", project_id, delay_s=services.settings.debounce_s)
-        # Never null: with a null version Label Studio 1.23 answers 400 whenever a task is opened.
-        version = best.version if best is not None else f"p{project_id}-untrained"
-        return jsonify({"model_version": version})
+        events.welcome(services, project_id)
+        return jsonify({"model_version": events.served_version(services, project_id)})
 
     @routes.post("/predict")
     def predictions() -> Response:
@@ -79,9 +72,10 @@ def blueprint(services: Services) -> Blueprint:
         project = body.get("project")
         project_id = _project_id(project.get("id") if isinstance(project, dict) else project)
         action = str(body.get("action") or "")
-        if action == "START_TRAINING":
+        if action == events.START_TRAINING:
             _check_password(services)
-            return _start_training(services, project_id, project if isinstance(project, dict) else {}), 200
+            answer = events.start_training(services, project if isinstance(project, dict) else {"id": project_id})
+            return jsonify(answer | {"message": translator(language())(answer["message"])}), 200
         given = request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(given.encode(), webhook_secret(services, project_id).encode()):
             raise WrongSecret(project=project_id)
@@ -103,32 +97,6 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _start_training(services: Services, project_id: int, project: dict[str, Any]) -> Response:
-    """Answered at once with what will happen; Label Studio holds the annotator's request until then."""
-    with services.database.read() as session:
-        known = session.get(Project, project_id)
-    if known is None:
-        services.bell.ring("adopt", project_id)
-        return jsonify({"status": "unknown", "message": "The project is being connected; try again in a moment."})
-    state = overview.project(services, project_id)
-    if project.get("start_training_on_annotation_update"):
-        # "Start model training on annotation submission" sends this at *every* saved annotation:
-        # not a wish to train now, but a hint that something has changed.
-        request_look(services, project_id)
-        what = "noted"
-        message = "A run starts when the project's auto-training rule says so."
-    else:
-        services.bell.ring("start_training", project_id)
-        what = "accepted" if state["ready"] else "checking"
-        message = (
-            "Training starts now."
-            if state["ready"]
-            else "Not enough labels yet, as far as seen; Label Studio is being asked once more."
-        )
-    counts = {name: f"{count}/{state['needed']}" for name, count in state["labels"].items()}
-    return jsonify({"status": what, "message": message, "labels": counts})
-
-
 def _json_object() -> dict[str, Any]:
     body = request.get_json(silent=True, force=True)
     if not isinstance(body, dict):
@@ -137,11 +105,10 @@ def _json_object() -> dict[str, Any]:
 
 
 def _project_id(value: object) -> int:
-    """Label Studio names a project as 7, "7" or "7.1795358305" (id and time of creation)."""
-    text = str(value).partition(".")[0]
-    if not text.isascii() or not text.isdigit() or len(text) > 12:
+    number = events.project_number(value)
+    if number is None:
         raise BadInput(what=f"project {str(value)[:40]!r}", why=N_("expected a Label Studio project id"))
-    return int(text)
+    return number
 
 
 def _read_extra_params(value: object) -> dict[str, Any]:

@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("onnx_sha256", sa.String(), nullable=True),
         sa.Column("image_size", sa.Integer(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
+        sa.Column("passes", sa.Integer(), nullable=True),
         sa.Column("map50", sa.Double(), nullable=True),
         sa.Column("scores", sa.JSON(), nullable=True),
         sa.Column("thresholds", sa.JSON(), nullable=True),
