@@ -13,16 +13,25 @@ from enum import StrEnum
 
 
 class LabelKind(StrEnum):
-    """What people draw."""
+    """What people draw: upright boxes, boxes turned about any angle, or outlines."""
 
     BOX = "box"
+    ROTATED_BOX = "rotated_box"
+    POLYGON = "polygon"
+
+
+Outline = tuple[tuple[float, float], ...]
+"""The corners of a shape in order, (x, y) in fractions of the upright image's width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An axis-aligned bounding box: x1 y1 x2 y2 in fractions of the upright image, with its class.
+    """A labelled shape by its upright bounding box: x1 y1 x2 y2 in fractions of the upright image.
 
-    ``score`` is the model's confidence (0..1), None when a person drew the box.
+    ``outline`` is empty for an upright box; the four corners of a rotated box (in order, clockwise on the
+    screen, a rectangle in *pixels*); or the three or more corners of a polygon. The bounding box is then
+    the one around it, clipped to the image; corners of a rotated box may lie outside of the image.
+    ``score`` is the model's confidence (0..1), None when a person drew it.
     Raises ValueError when it would be born degenerate, outside the image or without a class.
     """
 
@@ -35,6 +44,7 @@ class Box:
     untouched: bool = False
     """True for model output that a person submitted without changing it: good to train on, since a
     person looked at it, but not an example *drawn by hand*."""
+    outline: Outline = ()
 
     def __post_init__(self) -> None:
         corners = (self.x1, self.y1, self.x2, self.y2)
@@ -44,6 +54,10 @@ class Box:
             raise ValueError(f"box corners must be finite numbers, got {corners}")
         if not (0.0 <= self.x1 < self.x2 <= 1.0 and 0.0 <= self.y1 < self.y2 <= 1.0):
             raise ValueError(f"expected 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, got {corners}")
+        if self.outline and len(self.outline) < 3:
+            raise ValueError(f"an outline needs three corners or more, got {len(self.outline)}")
+        if not all(math.isfinite(value) for corner in self.outline for value in corner):
+            raise ValueError(f"the corners of an outline must be finite numbers, got {self.outline}")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise ValueError(f"a score lies between 0 and 1, got {self.score}")
 
