@@ -19,6 +19,9 @@ from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.errors import N_, SettingsError
 from custom_ai.i18n import terminal_language, translator
 
+PASSES = 6500
+"""Picture passes of one candidate: a random start on a dozen images needs more of them than real projects,
+which start from pre-trained weights."""
 GOOD_ENOUGH = 0.5
 """mAP50 that the winner's pre-labels must beat, or the demo has failed."""
 
@@ -31,7 +34,7 @@ def demo(
         Path, typer.Option(help="The program `label-studio`, in an environment of its own.")
     ] = Path(".venv-label-studio/bin/label-studio"),
     folder: Annotated[Path, typer.Option(help="Where the demo keeps everything; it is emptied first.")] = Path(".demo"),
-    seconds: Annotated[float, typer.Option(help="Training time of one candidate.")] = 75.0,
+    seconds: Annotated[float, typer.Option(help="Training time of one candidate.")] = 105.0,
     port: Annotated[int, typer.Option(help="The port of Custom AI.")] = 9090,
     label_studio_port: Annotated[int, typer.Option(help="The port of Label Studio (0: a free one).")] = 8080,
 ) -> None:
@@ -49,7 +52,9 @@ def demo(
         server = LabelStudioServer(executable, folder / "label-studio", port=label_studio_port)
         server.start()
     try:
-        with story.custom_ai(folder / "state", server.url, server.token, port, candidate_seconds=seconds) as url:
+        with story.custom_ai(
+            folder / "state", server.url, server.token, port, candidate_seconds=seconds, candidate_passes=PASSES
+        ) as url:
             with _stage(console, stages, _(N_("Making the project and its hand labels"))):
                 work = story.prepare(server.url, server.token, url, folder)
                 story.connect(work)
