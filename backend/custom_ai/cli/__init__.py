@@ -29,6 +29,7 @@ app.command("worker")(processes.worker)
 app.command("migrate")(admin.migrate)
 app.command("connect")(admin.connect)
 app.command("status")(admin.status)
+app.command("export-model")(admin.export_model)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from custom_ai import wiring
-from custom_ai.errors import N_
+from custom_ai.errors import N_, NotFound
 from custom_ai.i18n import terminal_language, translator
 from custom_ai.pipeline import connect as connecting
-from custom_ai.pipeline import overview
+from custom_ai.pipeline import export, overview
 from custom_ai.services import Services
 from custom_ai.state.database import Database
 
@@ -61,6 +62,24 @@ def status() -> None:
         if state["problem"]:
             table.add_row("", state["problem"])
     Console().print(table)
+
+
+def export_model(
+    model: Annotated[str, typer.Argument(help="The model's version, e.g. p7-m12")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+) -> None:
+    """Write a model's ONNX file, its weights and its card into a folder."""
+    number = model.rpartition("-m")[2]
+    if not number.isascii() or not number.isdigit():
+        raise NotFound(what=N_("model"), id=model)
+    services = services_for_terminal()
+    out.mkdir(parents=True, exist_ok=True)
+    card = export.model_card(services, int(number))
+    written = [export.model_file(services, int(number), format) for format in export.FORMATS]
+    written.append((f"{card['version']}-card.md", export.card_text(card).encode()))
+    for name, content in written:
+        (out / name).write_bytes(content)
+        Console().print(str(out / name), markup=False, highlight=False)
 
 
 def _line(state: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from werkzeug.routing import IntegerConverter, Map
 from custom_ai.errors import N_, CustomAIError
 from custom_ai.i18n import translator
 from custom_ai.services import Services
-from custom_ai.web import api, ml_backend
+from custom_ai.web import api, ml_backend, models_api
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
@@ -42,6 +42,7 @@ def create_app(services: Services) -> Flask:
     sign_in = SignIn(services)
     app.register_blueprint(ml_backend.blueprint(services))
     app.register_blueprint(api.blueprint(services, sign_in, csrf), url_prefix="/api")
+    app.register_blueprint(models_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, csrf, language))
     app.register_error_handler(Exception, _show_error)
     app.after_request(_safe_headers)

@@ -1,0 +1,43 @@
+"""REST routes for taking models away."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from custom_ai.errors import N_, NotFound
+from custom_ai.i18n import translator
+from custom_ai.pipeline import export
+from custom_ai.services import Services
+from custom_ai.web.language import language
+from custom_ai.web.sign_in import SignIn
+
+
+def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
+    """The routes below /api/models; they change nothing."""
+    routes = Blueprint("models_api", __name__)
+
+    @routes.get("/models/<int:model_id>/card")
+    def card(model_id: int) -> Response:
+        found = _seen(services, sign_in, model_id)
+        if request.args.get("format") == "markdown":
+            return Response(export.card_text(found), mimetype="text/markdown")
+        return jsonify(found)
+
+    @routes.get("/models/<int:model_id>/file")
+    def file(model_id: int) -> Response:
+        _seen(services, sign_in, model_id)
+        name, content = export.model_file(services, model_id, request.args.get("format", "onnx"))
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, mimetype="application/octet-stream", headers=headers)
+
+    return routes
+
+
+def _seen(services: Services, sign_in: SignIn, model_id: int) -> dict[str, object]:
+    sign_in.user()  # before anything is said about which models there are
+    found = export.model_card(services, model_id, translator(language()))
+    try:
+        sign_in.sees(found["project"]["id"])
+    except NotFound as error:
+        raise NotFound(what=N_("model"), id=model_id) from error
+    return found
