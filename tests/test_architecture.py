@@ -14,7 +14,7 @@ BACKEND = ROOT / "backend" / "custom_ai"
 
 LAYERS = [
     {"types", "errors"},
-    {"geometry", "policy", "settings", "i18n", "images", "store"},
+    {"geometry", "policy", "settings", "i18n", "images", "store", "duplicates"},
     {"state", "labelstudio", "dataset", "training", "serving"},
     {"services"},
     {"pipeline"},
