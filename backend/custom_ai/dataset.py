@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from custom_ai.errors import N_, BadInput
+from custom_ai.shapes import from_row, is_flat, tidy, to_row
 from custom_ai.training.contract import TrainImage
-from custom_ai.types import Box, LabelledTask
+from custom_ai.training.yolo_labels import label_line
+from custom_ai.types import Box, LabelKind, LabelledTask
 
 FORMAT = 1
 DIGITS = 6
@@ -42,6 +44,7 @@ class Snapshot:
 
     classes: tuple[str, ...]
     examples: tuple[Example, ...]
+    kind: LabelKind = LabelKind.BOX
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,11 +72,11 @@ class Snapshot:
                 example.task_id,
                 example.image,
                 example.annotation_id,
-                [[index[box.label], *_corners(box), int(box.untouched)] for box in example.boxes],
+                [[index[box.label], *to_row(box, box.untouched)[1:]] for box in example.boxes],
             ]
             for example in self.examples
         ]
-        content = {"format": FORMAT, "kind": "box", "classes": self.classes, "tasks": tasks}
+        content = {"format": FORMAT, "kind": self.kind, "classes": self.classes, "tasks": tasks}
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     def dumps(self) -> bytes:
@@ -97,24 +100,25 @@ class Snapshot:
             Example(
                 task_id,
                 image,
-                tuple(Box(classes[n], x1, y1, x2, y2, None, bool(untouched)) for n, x1, y1, x2, y2, untouched in boxes),
+                tuple(from_row([classes[row[0]], *row[1:]]) for row in boxes),
                 annotation_id,
             )
             for task_id, image, annotation_id, boxes in content["tasks"]
         )
-        return cls(classes, tuple(examples))
+        return cls(classes, tuple(examples), LabelKind(content["kind"]))
 
 
 def _corners(box: Box) -> list[float]:
     return [round(value, DIGITS) for value in (box.x1, box.y1, box.x2, box.y2)]
 
 
-def make_snapshot(tasks: Iterable[LabelledTask], classes: Sequence[str]) -> Snapshot:
-    """Keep the answered tasks and, of their boxes, those of ``classes`` (in this order, without doubles).
+def make_snapshot(tasks: Iterable[LabelledTask], classes: Sequence[str], kind: LabelKind = LabelKind.BOX) -> Snapshot:
+    """Keep the answered tasks and, of their shapes, those of ``classes`` (in this order, without doubles).
 
-    Tasks whose boxes were all of other classes stay as negatives: a person looked and found nothing of
-    what is asked for. Boxes that are thinner than a millionth of the picture are dropped.
-    Raises BadInput when no class is given or a task appears twice.
+    Tasks whose shapes were all of other classes stay as negatives: a person looked and found nothing of
+    what is asked for. Shapes that are thinner than a millionth of the picture are dropped. ``kind`` says
+    what the shapes are; upright boxes have no outline. Raises BadInput when no class is given or a task
+    appears twice.
     """
     if not classes:
         raise BadInput(what=N_("the data set"), why="no class was chosen")
@@ -125,15 +129,24 @@ def make_snapshot(tasks: Iterable[LabelledTask], classes: Sequence[str]) -> Snap
             continue
         if task.task_id in examples:
             raise BadInput(what=N_("the data set"), why=f"task {task.task_id} appears twice")
-        boxes = [_rounded(box) for box in task.boxes if box.label in chosen]
-        kept = sorted((box for box in boxes if box is not None), key=lambda box: (box.label, *_corners(box)))
+        boxes = [_rounded(box, kind) for box in task.boxes if box.label in chosen]
+        kept = sorted(
+            (box for box in boxes if box is not None), key=lambda box: (box.label, *_corners(box), box.outline)
+        )
         examples[task.task_id] = Example(task.task_id, task.image, tuple(kept), task.annotation_id)
-    return Snapshot(chosen, tuple(examples[task_id] for task_id in sorted(examples)))
+    return Snapshot(chosen, tuple(examples[task_id] for task_id in sorted(examples)), kind)
 
 
-def _rounded(box: Box) -> Box | None:
+def _rounded(box: Box, kind: LabelKind) -> Box | None:
+    """None for what is too thin. Upright boxes lose their outlines: they would be scored by them."""
     x1, y1, x2, y2 = _corners(box)
-    return Box(box.label, x1, y1, x2, y2, untouched=box.untouched) if x1 < x2 and y1 < y2 else None
+    if not (x1 < x2 and y1 < y2):
+        return None
+    drawn = () if kind is LabelKind.BOX else box.outline
+    outline = tidy((round(x, DIGITS), round(y, DIGITS)) for x, y in drawn)
+    if outline and is_flat(outline):
+        return None
+    return Box(box.label, x1, y1, x2, y2, untouched=box.untouched, outline=outline)
 
 
 def side(task_id: int) -> float:
@@ -181,11 +194,13 @@ def held_out(snapshot: Snapshot, fraction: float = 0.2) -> frozenset[int]:
     return frozenset(example.task_id for example in taken)
 
 
-def write_yolo(folder: Path, classes: Sequence[str], images: Iterable[TrainImage]) -> None:
+def write_yolo(
+    folder: Path, classes: Sequence[str], images: Iterable[TrainImage], kind: LabelKind = LabelKind.BOX
+) -> None:
     """Write ``images/ID.jpg`` (links), ``labels/ID.txt`` and ``data.yaml`` for a YOLO trainer.
 
-    A label line is: class index, x centre, y centre, width, height, in fractions of the picture. A negative
-    has an empty file. ``folder`` must be new or empty. Raises BadInput when an image file is missing.
+    A label file has a line per shape, see training.yolo_labels; that of a negative is empty. ``folder`` must
+    be new or empty. Raises BadInput when an image file is missing.
     """
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
@@ -194,11 +209,7 @@ def write_yolo(folder: Path, classes: Sequence[str], images: Iterable[TrainImage
         if not image.path.is_file():
             raise BadInput(what=f"task {image.task_id}", why="its image file is missing")
         (folder / "images" / f"{image.task_id}{image.path.suffix.lower()}").symlink_to(image.path.resolve())
-        lines = (
-            f"{index[box.label]} {(box.x1 + box.x2) / 2:.7f} {(box.y1 + box.y2) / 2:.7f}"
-            f" {box.x2 - box.x1:.7f} {box.y2 - box.y1:.7f}\n"
-            for box in image.boxes
-        )
+        lines = (label_line(index[box.label], box, image.size, kind) for box in image.boxes)
         (folder / "labels" / f"{image.task_id}.txt").write_text("".join(lines), encoding="utf-8")
     # JSON is YAML as well, so class names with quotes, colons or line breaks need no further care.
     content = {

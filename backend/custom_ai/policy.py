@@ -41,7 +41,7 @@ class Readiness:
 
 
 def readiness(boxes: Iterable[Sequence[object]], classes: Sequence[str], needed: int) -> Readiness:
-    """Count hand-drawn boxes, given as the task table's [label, x1, y1, x2, y2, untouched]."""
+    """Count hand-drawn shapes, given as the task table's [label, x1, y1, x2, y2, untouched, ...]."""
     counts = Counter(str(box[0]) for box in boxes if not box[5])
     return Readiness({name: counts[name] for name in classes}, needed)
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from custom_ai.errors import N_, BadInput, NotFound
 from custom_ai.pipeline import label, overview, train, vote
-from custom_ai.pipeline.connect import change_project
+from custom_ai.pipeline.connect import change_project, use_kind
 from custom_ai_ui.site import Site, is_active, percent
 
 LARGEST = 2**31 - 1
@@ -55,7 +55,17 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             classes = request.form.getlist("class")
             if not classes:
                 raise BadInput(what=N_("an empty choice"), why=N_("tick at least one class"))
+            kind = request.form.get("kind")
+            if kind and kind != overview.project(services, project_id)["kind"]:
+                use_kind(services, project_id, kind, by=visitor.email)
             train.request_run(services, project_id, by=visitor.email, trigger="person", classes=classes)
+        return _back(project_id)
+
+    @routes.post("/projects/<int:project_id>/kind")
+    def choose_kind(project_id: int) -> Response:
+        visitor = site.sees(project_id)
+        with site.telling(N_("The labels are being counted again.")):
+            change_project(services, project_id, by=visitor.email, kind=request.form.get("kind"))
         return _back(project_id)
 
     @routes.post("/runs/<int:run_id>/cancel")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -31,6 +31,11 @@ STAGES = {
     "training": N_("training"),
     "exporting": N_("exporting"),
     "scoring": N_("scoring"),
+}
+KINDS = {
+    "box": N_("upright boxes"),
+    "rotated_box": N_("rotated boxes"),
+    "polygon": N_("polygons"),
 }
 LANGUAGE_NAMES = {"en": "English", "ko": "한국어"}
 
@@ -84,6 +89,9 @@ def words_for(language: str) -> dict[str, Any]:
             return _("less than a minute left")
         return _("about {minutes} min left").format(minutes=round(seconds / 60))
 
+    def kind_name(kind: str) -> str:
+        return _(KINDS.get(kind, kind))
+
     query = {name: value for name, value in request.args.items() if name != "lang"}
     return {
         "_": _,
@@ -91,6 +99,8 @@ def words_for(language: str) -> dict[str, Any]:
         "languages": [(code, LANGUAGE_NAMES[code], _link({**query, "lang": code})) for code in LANGUAGES],
         "stage": stage,
         "left": left,
+        "kind_name": kind_name,
+        "corners": corners,
         "percent": percent,
         "active": is_active,
     }
@@ -99,6 +109,11 @@ def words_for(language: str) -> dict[str, Any]:
 def percent(fraction: float | None) -> str:
     """0.456 as 46%."""
     return "–" if fraction is None else f"{fraction:.0%}"
+
+
+def corners(outline: Iterable[Sequence[float]], width: float, height: float) -> str:
+    """An outline in fractions of an image as the points of an SVG polygon, in pixels."""
+    return " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in outline)
 
 
 def is_active(work: dict[str, Any] | None) -> bool:

@@ -145,7 +145,7 @@ class Stack:
 
     def annotate(self, project_id: int, task: int, scene: Scene) -> Any:
         """Save what a person would draw."""
-        control = parse_label_config(self.studio.project(project_id).label_config, project_id).box_control()
+        control = parse_label_config(self.studio.project(project_id).label_config, project_id).control()
         body = annotation(task, scene, control)
         return self.studio.session.post(f"/api/tasks/{task}/annotations/", body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
 import time
 from collections import Counter
@@ -24,8 +25,10 @@ from custom_ai.labelstudio.client import LabelStudio, Project, Session
 from custom_ai.labelstudio.config import parse_label_config, template
 from custom_ai.labelstudio.images import fetch_image
 from custom_ai.labelstudio.results import Note, labelled_task, labelled_tasks, prediction
+from custom_ai.overlap import iou
 from custom_ai.settings import Settings
-from custom_ai.types import Box, ImageSize
+from custom_ai.shapes import bounds, turned, within
+from custom_ai.types import Box, ImageSize, LabelKind
 
 pytestmark = pytest.mark.flow
 
@@ -65,6 +68,23 @@ def region(label: str = "car", x: float = 10, **extra: Any) -> dict[str, Any]:
 
 def annotate(client: LabelStudio, task_id: int, **fields: Any) -> Any:
     return client.session.post(f"/api/tasks/{task_id}/annotations/", {"result": [], "lead_time": 1.5, **fields})
+
+
+def outlines(kind: LabelKind, size: ImageSize, count: int) -> list[Box]:
+    """Shapes at random, of which some hang over the edge."""
+    dice = random.Random(5)
+    made: list[Box] = []
+    while len(made) < count:
+        x, y, reach = dice.uniform(-0.1, 1.1), dice.uniform(-0.1, 1.1), dice.uniform(0.05, 0.4)
+        if kind is LabelKind.POLYGON:
+            points = tuple((x + dice.uniform(0, reach), y + dice.uniform(0, reach)) for _ in range(dice.randint(3, 12)))
+        else:
+            pixels = turned(x * size.width, y * size.height, 300 * reach, 120 * reach, dice.uniform(0, 360))
+            points = tuple((u / size.width, v / size.height) for u, v in pixels)
+        x1, y1, x2, y2 = bounds(within(points))
+        if x1 < x2 and y1 < y2:
+            made.append(Box(dice.choice(["car", "dog"]), x1, y1, x2, y2, 0.5, outline=points))
+    return made
 
 
 def imported(client: LabelStudio, project: Project, count: int) -> list[int]:
@@ -121,7 +141,7 @@ class TestSignIn:
 
 class TestProjects:
     def test_create_read_update(self, ls_client: LabelStudio, project: Project) -> None:
-        assert parse_label_config(project.label_config, project.id).box_control().classes == ("car", "dog")
+        assert parse_label_config(project.label_config, project.id).control().classes == ("car", "dog")
         assert ls_client.update_project(project.id, title="Renamed").title == "Renamed"
         assert project.id in [one.id for one in ls_client.projects()]
         empty = ls_client.create_project("No config")
@@ -210,7 +230,7 @@ class TestConnections:
 
 class TestTasks:
     def test_what_people_did(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         drawn, empty, skipped, draft, copied, untouched = imported(ls_client, project, 6)
         annotate(ls_client, drawn, result=[region("dog"), region("gone"), region("car", x=90)])
         annotate(ls_client, empty)
@@ -232,7 +252,7 @@ class TestTasks:
         assert [one["id"] for one in ls_client.tasks(project.id, only_untouched=True)] == [untouched]
 
     def test_a_prediction_submitted_as_it_is(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         (task_id,) = imported(ls_client, project, 1)
         annotate(ls_client, task_id, result=[region("dog", origin="prediction", score=0.7)])
         (box,) = labelled_task(ls_client.task(project.id, task_id), control).boxes or ()
@@ -267,7 +287,7 @@ class TestTasks:
             ls_client.task(project.id, ids[0])
 
     def test_a_thousand(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         ids = imported(ls_client, project, 1000)
         assert ids == sorted(ids) == ls_client.task_ids(project.id)
         boxes = [Box("car", n / 10, 0.1, n / 10 + 0.1, 0.9, 0.5) for n in range(5)]
@@ -282,7 +302,7 @@ class TestTasks:
 
 class TestPredictions:
     def test_dropped_ones_are_found(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         good, bad, unknown, gone = imported(ls_client, project, 4)
         ls_client.session.delete_json(f"/api/tasks/{gone}/")
         rows = [prediction(one, [Box("car", 0, 0, 1, 1, 0.5)], None, control, "p1-m1") for one in (good, bad)]
@@ -296,7 +316,7 @@ class TestPredictions:
         assert ls_client.tasks_with_version(project.id, "p1-m1", among=[good, bad]) == {good}
 
     def test_versions_are_told_apart(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         one, two, three = imported(ls_client, project, 3)
         for version, tasks in {"p1-m1": [one], "p1-m12": [one, two, three], "P1-M1": [two]}.items():
             ls_client.push_predictions(project.id, [prediction(task, [], None, control, version) for task in tasks])
@@ -306,7 +326,7 @@ class TestPredictions:
         assert ls_client.model_versions(project.id) == {"p1-m1": 1, "p1-m12": 3, "P1-M1": 1}
 
     def test_very_many_versions(self, ls_client: LabelStudio, project: Project) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         (task_id,) = imported(ls_client, project, 1)
         versions = [f"p1-m{n:04}-with-a-long-name" for n in range(22)]
         for version in versions:
@@ -317,7 +337,7 @@ class TestPredictions:
 
     def test_rectangle_and_labels(self, ls_client: LabelStudio) -> None:
         made = ls_client.create_project("Two controls", "", RECTANGLE_AND_LABELS)
-        control = parse_label_config(made.label_config, made.id).box_control()
+        control = parse_label_config(made.label_config, made.id).control()
         (task_id,) = imported(ls_client, made, 1)
         box = Box("dog", 0.25, 0.5, 0.75, 1.0, 0.5)
         report = ls_client.push_predictions(made.id, [prediction(task_id, [box], ImageSize(9, 9), control, "p1-m1")])
@@ -328,11 +348,62 @@ class TestPredictions:
         assert (read.label, read.x1, read.y1, read.x2, read.y2) == ("dog", 0.25, 0.5, 0.75, 1.0)
         ls_client.delete_project(made.id)
 
+    @pytest.mark.parametrize(
+        ("config", "kind"),
+        [
+            (template(["car", "dog"], kind=LabelKind.ROTATED_BOX), LabelKind.ROTATED_BOX),
+            (RECTANGLE_AND_LABELS, LabelKind.ROTATED_BOX),
+            (template(["car", "dog"], kind=LabelKind.POLYGON), LabelKind.POLYGON),
+            (RECTANGLE_AND_LABELS.replace("<Rectangle", "<Polygon"), LabelKind.POLYGON),
+        ],
+    )
+    def test_outlines_come_back(self, ls_client: LabelStudio, config: str, kind: LabelKind) -> None:
+        """None is dropped, however far it hangs over the edge; what lies inside comes back as it was."""
+        made = ls_client.create_project("Outlines", "", config)
+        control = parse_label_config(made.label_config, made.id).control(kind)
+        size = ImageSize(400, 300)
+        boxes = outlines(kind, size, 60)
+        ids = imported(ls_client, made, len(boxes))
+        rows = [prediction(one, [box], size, control, "p1-m1") for one, box in zip(ids, boxes, strict=True)]
+        assert ls_client.push_predictions(made.id, rows).rejected == ()
+        for task in ls_client.tasks(made.id):
+            (stored,) = task["predictions"]
+            annotate(ls_client, task["id"], result=stored["result"])
+        whole = 0
+        for task, box in zip(ls_client.tasks(made.id), boxes, strict=True):
+            (read,) = labelled_task(task, control).boxes or ()
+            assert read.label == box.label
+            if all(0 <= value <= 1 for corner in box.outline for value in corner):
+                whole += 1
+                assert iou(read, box) > 1 - 1e-6
+            # Of the others the part in the image is kept.
+            assert (read.x1, read.y1, read.x2, read.y2) == pytest.approx((box.x1, box.y1, box.x2, box.y2), abs=0.1)
+        assert 10 < whole < len(boxes)
+        ls_client.delete_project(made.id)
+
+    def test_what_label_studio_takes_of_a_rotated_box(self, ls_client: LabelStudio) -> None:
+        """The reason for writing a box about another of its corners, or only a part of it."""
+        made = ls_client.create_project("Rotated", "", template(["car"], kind=LabelKind.ROTATED_BOX))
+        taken: dict[str, dict[str, float]] = {
+            "x + width may be more than 100": {"x": 90, "width": 100, "rotation": 300},
+            "x may be less than 0, though the reason for a refusal says otherwise": {"x": -1},
+            "width may not be more than 100": {"width": 101},
+            "y may not be more than 100": {"y": 100.001},
+            "rotation may not be more than 360": {"rotation": 361},
+        }
+        ids = imported(ls_client, made, len(taken))
+        rows = [
+            {"task": one, "result": [region() | {"value": region()["value"] | values}], "model_version": "v"}
+            for one, values in zip(ids, taken.values(), strict=True)
+        ]
+        assert ls_client.push_predictions(made.id, rows).rejected == tuple(ids[2:])
+        ls_client.delete_project(made.id)
+
     @pytest.mark.parametrize("live", [False, True])
     def test_deleting_a_version_keeps_pre_labelling_on(
         self, ls_client: LabelStudio, project: Project, backend: tuple[str, list[str]], live: bool
     ) -> None:
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         (task_id,) = imported(ls_client, project, 1)
         for version in ("p1-m1", "p1-m2"):
             ls_client.push_predictions(project.id, [prediction(task_id, [], None, control, version)])
@@ -354,7 +425,7 @@ class TestImages:
         sources: list[tuple[str, bytes | Path]] = [(f"n{n:03}.jpg", picture(10 + n, 10)) for n in range(103)]
         ids = ls_client.upload_images(project.id, [*sources, ("로마 + 1.jpg", file)])
         assert len(ids) == 104 == len(set(ids))
-        control = parse_label_config(project.label_config, project.id).box_control()
+        control = parse_label_config(project.label_config, project.id).control()
         read = [labelled_task(task, control) for task in ls_client.tasks(project.id)]
         assert [one.task_id for one in read] == ids
         settings = settings_for(label_studio)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from custom_ai.labelstudio.config import BoxControl
+from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.results import Note, backend_result, labelled_task, labelled_tasks, prediction
 from custom_ai.types import Box, ImageSize
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "label_studio"
-CONTROL = BoxControl("label", "image", "image", ("Car", "Person"))
-PAIR = BoxControl("where", "image", "image", ("Car", "Person"), labels_from="what")
+CONTROL = Control("label", "image", "image", ("Car", "Person"))
+PAIR = Control("where", "image", "image", ("Car", "Person"), labels_from="what")
 
 
 def region(labels: Any = ("Car",), **values: Any) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class TestPredictions:
         assert made == prediction(5, self.BOXES, ImageSize(640, 480), CONTROL, "p1-m1")
 
     @pytest.mark.parametrize("control", [CONTROL, PAIR])
-    def test_there_and_back(self, control: BoxControl) -> None:
+    def test_there_and_back(self, control: Control) -> None:
         made = prediction(5, self.BOXES, ImageSize(640, 480), control, "p1-m1")
         read = labelled_task(task(annotation(result=made["result"])), control)
         assert read.boxes is not None

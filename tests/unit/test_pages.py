@@ -363,7 +363,7 @@ def test_every_form_needs_its_token(client: FlaskClient, world: World) -> None:
         for rule in world.app().url_map.iter_rules()
         if rule.endpoint.startswith("pages.") and "POST" in (rule.methods or ())
     ]
-    assert len(routes) == 8
+    assert len(routes) == 9
     for rule in routes:
         path = re.sub(r"<int:\w+>", "1", rule.rule)
         answer = client.post(path, data={"class": CLASSES, "pick": ["1"]})

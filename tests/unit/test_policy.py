@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from custom_ai.geometry import agreement, disagreement, iou
+from custom_ai.geometry import iou
+from custom_ai.overlap import agreement, disagreement
 from custom_ai.policy import Readiness, may_train_by_rule, readiness, tally
 from custom_ai.types import Box
 

@@ -16,6 +16,7 @@ from custom_ai.pipeline import connect as connecting
 from custom_ai.pipeline import export, overview
 from custom_ai.services import Services
 from custom_ai.state.database import Database
+from custom_ai.types import LabelKind
 
 CLI_RETRY_S = 5.0
 
@@ -38,12 +39,15 @@ def migrate() -> None:
 def connect(
     project: Annotated[int, typer.Argument(help="The project's id in Label Studio")],
     classes: Annotated[str, typer.Option(help="Classes for a project without a labelling config: cat,dog")] = "",
+    kind: Annotated[
+        LabelKind | None, typer.Option(help="What people draw, of what the labelling config offers; or for a new one")
+    ] = None,
 ) -> None:
     """Connect a Label Studio project: labelling config, ML backend and webhook."""
     _ = translator(terminal_language())
     services = services_for_terminal()
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    state = connecting.connect(services, project, by="command line", classes=names)
+    state = connecting.connect(services, project, by="command line", classes=names, kind=kind)
     console = Console()
     console.print(_(N_("Project {id} is connected.")).format(id=project), style="bold green")
     if state is not None:

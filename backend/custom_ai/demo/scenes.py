@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from custom_ai.demo.objects import CLASSES, colour, draw_parts, paint
-from custom_ai.types import Box, ImageSize
+from custom_ai.demo.truth import shape_of
+from custom_ai.types import Box, ImageSize, LabelKind
 
 __all__ = ["CLASSES", "Scene", "make_scenes"]
 
@@ -45,10 +46,15 @@ class Scene:
     boxes: tuple[Box, ...]
 
 
-def make_scenes(folder: Path, count: int, seed: int = 0, start: int = 0) -> list[Scene]:
-    """Write the pictures ``start`` to ``start + count - 1`` of the series ``seed`` as JPEG files."""
+def make_scenes(
+    folder: Path, count: int, seed: int = 0, start: int = 0, kind: LabelKind = LabelKind.BOX
+) -> list[Scene]:
+    """Write the pictures ``start`` to ``start + count - 1`` of the series ``seed`` as JPEG files.
+
+    The pictures are the same for every ``kind``; only the shapes of the labels differ.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_make_scene(folder, number, seed) for number in range(start, start + count)]
+    return [_make_scene(folder, number, seed, kind) for number in range(start, start + count)]
 
 
 def _labels(number: int, seed: int) -> list[str]:
@@ -61,7 +67,7 @@ def _labels(number: int, seed: int) -> list[str]:
     return deck[first : first + int(counts[place])]
 
 
-def _make_scene(folder: Path, number: int, seed: int) -> Scene:
+def _make_scene(folder: Path, number: int, seed: int, kind: LabelKind) -> Scene:
     random = np.random.default_rng((seed, number, 2))
     width, height = SIZES[int(random.integers(len(SIZES)))]
     light = float(random.uniform(0, 2 * np.pi))
@@ -70,15 +76,12 @@ def _make_scene(folder: Path, number: int, seed: int) -> Scene:
         _clutter(canvas, random)
     owner = np.full(canvas.shape[:2], -1, np.int16)
     labels = _labels(number, seed)
-    for index, label in enumerate(labels):
-        _add_object(canvas, owner, index, label, light, random)
+    tilts = [_add_object(canvas, owner, index, label, light, random) for index, label in enumerate(labels)]
     pixels = _photograph(canvas, width, height, light, random)
-    boxes = []
-    for index, label in enumerate(labels):
-        rows, columns = np.nonzero(owner == index)
-        x1, y1 = columns.min() / owner.shape[1], rows.min() / owner.shape[0]
-        x2, y2 = (columns.max() + 1) / owner.shape[1], (rows.max() + 1) / owner.shape[0]
-        boxes.append(Box(label, float(x1), float(y1), float(x2), float(y2)))
+    boxes = [
+        shape_of(label, owner == index, kind, tilt)
+        for index, (label, tilt) in enumerate(zip(labels, tilts, strict=True))
+    ]
     path = folder / f"scene-{number:04d}.jpg"
     _save(path, pixels, turned=number % 6 == TURNED, quality=int(random.integers(82, 94)))
     return Scene(path, ImageSize(width, height), tuple(boxes))
@@ -86,8 +89,11 @@ def _make_scene(folder: Path, number: int, seed: int) -> Scene:
 
 def _add_object(
     canvas: Canvas, owner: NDArray[np.int16], index: int, label: str, light: float, random: np.random.Generator
-) -> None:
-    """Paint one object where it leaves enough of itself and of the others to see. Always succeeds."""
+) -> float:
+    """Paint one object where it leaves enough of itself and of the others to see. Always succeeds.
+
+    Returns by how much it is turned, in radians, clockwise.
+    """
     parts = draw_parts(label, random)
     height, width = owner.shape
     areas = {other: int((owner == other).sum()) for other in range(index)}
@@ -113,7 +119,7 @@ def _add_object(
         _shadow(canvas, covered, side, light)
         canvas[covered] = sprite[cut][painted[cut]]
         owner[covered] = index
-        return
+        return tilt
     raise RuntimeError(f"no room for a {label}")
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ import httpx
 
 from custom_ai.demo.scenes import Scene, make_scenes
 from custom_ai.errors import N_, Conflict
-from custom_ai.geometry import agreement
 from custom_ai.labelstudio.client import LabelStudio
-from custom_ai.labelstudio.config import BoxControl, parse_label_config, template
+from custom_ai.labelstudio.config import Control, parse_label_config, template
 from custom_ai.labelstudio.results import labelled_task, prediction
 from custom_ai.labelstudio.session import Session
+from custom_ai.overlap import agreement
 from custom_ai.settings import PREFIX
+from custom_ai.shapes import from_row
 from custom_ai.training.evaluation import evaluate
 from custom_ai.types import Box
 
@@ -90,13 +91,13 @@ def prepare(label_studio_url: str, token: str, api_url: str, folder: Path) -> De
     demo.truth = {task: scene.boxes for task, scene in zip(ids, scenes, strict=True)}
     labelled = len(scenes) - UNTOUCHED
     demo.untouched = ids[labelled:]
-    control = parse_label_config(control_config, project.id).box_control()
+    control = parse_label_config(control_config, project.id).control()
     for task, scene in zip(ids[:labelled], scenes[:labelled], strict=True):
         studio.session.post(f"/api/tasks/{task}/annotations/", annotation(task, scene, control))
     return demo
 
 
-def annotation(task: int, scene: Scene, control: BoxControl) -> dict[str, Any]:
+def annotation(task: int, scene: Scene, control: Control) -> dict[str, Any]:
     """What the editor would save for hand-drawn boxes."""
     body = prediction(task, scene.boxes, scene.size, control, "truth")
     regions = [{**region, "origin": "manual"} for region in body["result"]]
@@ -127,7 +128,7 @@ def vote_by_truth(demo: Demo) -> dict[str, Any]:
     path = f"/selections/{selection['id']}"
     for shown in _ask(demo, "GET", f"{path}/ballots")["rounds"]:
         truth = demo.truth[shown["task"]]
-        rated = [agreement(truth, [Box(*box) for box in boxes]) for boxes in shown["places"]]
+        rated = [agreement(truth, [from_row(row) for row in rows]) for rows in shown["places"]]
         picks = [place for place, value in enumerate(rated, start=1) if value == max(rated)]
         _ask(demo, "PUT", f"{path}/ballots/{shown['round']}", {"picks": picks})
     return _ask(demo, "POST", f"{path}/close")
@@ -148,7 +149,7 @@ def auto_label(demo: Demo, show: Callable[[dict[str, Any]], None]) -> dict[str, 
 
 def pre_labels(demo: Demo, version: str) -> dict[int, tuple[Box, ...]]:
     """The pre-labels of this version that Label Studio itself has now, by task."""
-    control = parse_label_config(demo.label_studio.project(demo.project_id).label_config, demo.project_id).box_control()
+    control = parse_label_config(demo.label_studio.project(demo.project_id).label_config, demo.project_id).control()
     found: dict[int, tuple[Box, ...]] = {}
     for task in demo.label_studio.tasks(demo.project_id):
         for one in task["predictions"]:
@@ -165,10 +166,7 @@ def score(demo: Demo, found: dict[int, tuple[Box, ...]]) -> float:
 
 
 def _with_scores(boxes: Sequence[Box], regions: Sequence[dict[str, Any]]) -> tuple[Box, ...]:
-    return tuple(
-        Box(box.label, box.x1, box.y1, box.x2, box.y2, float(region["score"]))
-        for box, region in zip(boxes, regions, strict=True)
-    )
+    return tuple(replace(box, score=float(region["score"])) for box, region in zip(boxes, regions, strict=True))
 
 
 def _labelled_count(folder: Path) -> int:

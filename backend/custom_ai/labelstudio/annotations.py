@@ -1,59 +1,26 @@
-"""Label Studio's annotations to our boxes. Pure: JSON in, dataclasses out, nothing raised for bad JSON.
-
-Label Studio stores percentages (0..100) of the upright image; ours are fractions (0..1) of the same.
-"""
+"""Label Studio's annotations to our shapes. Pure: JSON in, dataclasses out, nothing raised for bad JSON."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
-from custom_ai.labelstudio.config import BoxControl
+from custom_ai.labelstudio.config import Control
+from custom_ai.labelstudio.regions import Note, read_shape
 from custom_ai.types import Box, LabelledTask
 
-CLIP_TOLERANCE = 1e-6
-"""Overhang in fractions that is rounding, not somebody's box over the edge."""
-
-
-class Note(StrEnum):
-    """What happened while reading, counted for the data report."""
-
-    TASK_UNREADABLE = "task_unreadable"
-    """Not a JSON object with an id: the task is left out."""
-    NO_IMAGE = "no_image"
-    """The task's data have no image under the config's key."""
-    SKIPPED = "skipped"
-    """Annotations that are skips."""
-    UNREVIEWED = "unreviewed"
-    """Annotations that the Data Manager copied from predictions and nobody has looked at."""
-    SUPERSEDED = "superseded"
-    """Further annotations of a task, beside the one that counts."""
-    REGION_UNREADABLE = "region_unreadable"
-    """Missing or non-numeric values."""
-    ROTATED_WITHOUT_SIZE = "rotated_without_size"
-    """A rotated box without the image's size in pixels, which its geometry needs."""
-    NO_LABEL = "no_label"
-    UNKNOWN_LABEL = "unknown_label"
-    """Its label is not in the labelling config (any more)."""
-    DEGENERATE = "degenerate"
-    """Nothing is left of the box inside the image."""
-    CLIPPED = "clipped"
-    """Cut at the image's edge, and used."""
-    UNROTATED = "unrotated"
-    """A rotated box, used as the upright box around it."""
-    AMBIGUOUS = "ambiguous"
-    """Annotations of which no box could be used though something was drawn: no negative example."""
-
-
-_SHAPES = frozenset({"polygonlabels", "brushlabels", "ellipselabels", "keypointlabels", "bitmasklabels"})
+_SHAPES = frozenset(
+    f"{shape}{labels}"
+    for shape in ("rectangle", "polygon", "ellipse", "brush", "keypoint", "bitmask", "vector")
+    for labels in ("", "labels")
+)
+"""Types of regions with which something is drawn on an image."""
 
 
 def labelled_tasks(
-    tasks: Iterable[object], control: BoxControl, notes: Counter[str] | None = None
+    tasks: Iterable[object], control: Control, notes: Counter[str] | None = None
 ) -> Iterator[LabelledTask]:
     """``labelled_task`` for each readable task."""
     for task in tasks:
@@ -63,12 +30,12 @@ def labelled_tasks(
             notes[Note.TASK_UNREADABLE] += 1
 
 
-def task_image(task: Mapping[str, Any], control: BoxControl) -> str:
+def task_image(task: Mapping[str, Any], control: Control) -> str:
     """The image URI of a task as Label Studio sends it, '' when there is none."""
     return control.image_uri(task.get("data"))
 
 
-def labelled_task(task: Mapping[str, Any], control: BoxControl, notes: Counter[str] | None = None) -> LabelledTask:
+def labelled_task(task: Mapping[str, Any], control: Control, notes: Counter[str] | None = None) -> LabelledTask:
     """What people say about a task from ``LabelStudio.tasks``.
 
     Of several annotations one counts: ground truth before others, then the newest. Skips and
@@ -85,7 +52,7 @@ def labelled_task(task: Mapping[str, Any], control: BoxControl, notes: Counter[s
         notes[Note.NO_IMAGE] += 1
     annotations = [entry for entry in _list(task.get("annotations")) if isinstance(entry, Mapping)]
     chosen = _chosen(annotations, notes)
-    boxes = None if chosen is None else _boxes(_list(chosen.get("result")), control, notes)
+    boxes = None if chosen is None else _shapes(_list(chosen.get("result")), control, notes)
     counters = (task.get("total_annotations"), task.get("cancelled_annotations"))
     touched = bool(annotations or _list(task.get("drafts")) or task.get("draft_exists") or any(counters))
     identity = chosen.get("id") if chosen is not None else None
@@ -143,98 +110,45 @@ def _unreviewed(annotation: Mapping[str, Any]) -> bool:
     return annotation.get("lead_time") is None
 
 
-def _boxes(result: list[object], control: BoxControl, notes: Counter[str]) -> tuple[Box, ...] | None:
-    """The usable boxes; () only when people drew nothing that could be one of our classes."""
+def _shapes(result: list[object], control: Control, notes: Counter[str]) -> tuple[Box, ...] | None:
+    """The usable shapes; () only when people drew nothing that could be one of our classes."""
     regions = [region for region in result if isinstance(region, Mapping)]
     labels = {
         str(region.get("id")): _labels(region, "labels")
         for region in regions
         if control.labels_from is not None and region.get("from_name") == control.labels_from
     }
-    wanted = "rectangle" if control.labels_from is not None else "rectanglelabels"
+    wanted = control.region_type
     doubtful = len(regions) < len(result)
     if doubtful:
         notes[Note.REGION_UNREADABLE] += len(result) - len(regions)
-    boxes = []
+    found = []
     for region in regions:
         if region.get("type") != wanted or region.get("from_name") != control.from_name:
-            doubtful = doubtful or region.get("type") in _SHAPES
+            if region.get("type") in _SHAPES - {wanted}:
+                notes[Note.OTHER_SHAPE] += 1
+                doubtful = True
             continue
         names = _labels(region, wanted) if control.labels_from is None else labels.get(str(region.get("id")))
         known = [name for name in names or () if name in control.classes]
         if known:
-            box = _box(region, str(known[0]), notes)
-            if box is not None:
-                boxes.append(box)
+            shape = read_shape(region, str(known[0]), control.kind, notes)
+            if shape is not None:
+                found.append(shape)
             else:
                 doubtful = True
         else:
             notes[Note.UNKNOWN_LABEL if names else Note.NO_LABEL] += 1
             doubtful = doubtful or not names
-    if not boxes and doubtful:
+    if not found and doubtful:
         notes[Note.AMBIGUOUS] += 1
         return None
-    return tuple(boxes)
+    return tuple(found)
 
 
 def _labels(region: Mapping[str, Any], key: str) -> list[object]:
     value = region.get("value")
     return _list(value.get(key)) if isinstance(value, Mapping) else []
-
-
-def _box(region: Mapping[str, Any], label: str, notes: Counter[str]) -> Box | None:
-    value = region.get("value")
-    if not isinstance(value, Mapping):
-        value = {}
-    x, y, width, height = (_number(value.get(key)) for key in ("x", "y", "width", "height"))
-    rotation = _number(value.get("rotation") or 0)
-    if x is None or y is None or width is None or height is None or rotation is None or not label:
-        notes[Note.REGION_UNREADABLE] += 1
-        return None
-    if width <= 0 or height <= 0:
-        notes[Note.DEGENERATE] += 1
-        return None
-    corners = (x / 100, y / 100, (x + width) / 100, (y + height) / 100)
-    if rotation % 360:
-        size = _number(region.get("original_width")), _number(region.get("original_height"))
-        if not size[0] or not size[1] or size[0] < 0 or size[1] < 0:
-            notes[Note.ROTATED_WITHOUT_SIZE] += 1
-            return None
-        corners = _around(corners, rotation, size[0], size[1])
-        notes[Note.UNROTATED] += 1
-    x1, y1, x2, y2 = (min(1.0, max(0.0, corner)) for corner in corners)
-    if not (x1 < x2 and y1 < y2):
-        notes[Note.DEGENERATE] += 1
-        return None
-    if max(abs(a - b) for a, b in zip(corners, (x1, y1, x2, y2), strict=True)) > CLIP_TOLERANCE:
-        notes[Note.CLIPPED] += 1
-    return Box(label, x1, y1, x2, y2, untouched=region.get("origin") == "prediction")
-
-
-def _around(
-    corners: tuple[float, float, float, float], rotation: float, width: float, height: float
-) -> tuple[float, float, float, float]:
-    """The upright box around a rectangle turned clockwise by ``rotation`` degrees about its top left.
-
-    Computed in pixels: a rectangle turned in percentages would be a parallelogram.
-    """
-    x1, y1, x2, y2 = corners
-    across, down = (x2 - x1) * width, (y2 - y1) * height
-    cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
-    points = [(u * cos - v * sin, u * sin + v * cos) for u in (0.0, across) for v in (0.0, down)]
-    xs = [x1 + u / width for u, _ in points]
-    ys = [y1 + v / height for _, v in points]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _list(value: object) -> list[Any]:

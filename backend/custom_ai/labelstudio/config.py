@@ -1,12 +1,12 @@
-"""Labelling configs: which control of a project takes boxes, on which image, of which classes."""
+"""Labelling configs: which control of a project takes which shapes, on which image, of which classes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 from custom_ai.errors import N_, LabelConfigError
 from custom_ai.types import LabelKind
@@ -19,31 +19,58 @@ TOO_LONG = N_("it is longer than a million characters")
 HAS_DOCTYPE = N_("it has a DOCTYPE or ENTITY declaration; remove it")
 MALFORMED = N_("it is not well-formed XML; open Settings > Labeling Interface > Code in Label Studio and correct it")
 EMPTY = N_(
-    "it is empty; set up a labelling interface with RectangleLabels for an Image, "
-    "or use the template in label_studio_config/"
+    "it is empty; set up a labelling interface with RectangleLabels or PolygonLabels for an Image, "
+    "or use a template in label_studio_config/"
 )
-NO_BOXES = N_("it has no RectangleLabels with labels for an Image; add one or use the template in label_studio_config/")
-ALL_SKIPPED = N_('all its rectangle controls have model_skip="true"; remove it from one of them')
+NO_CONTROL = N_(
+    "it has no RectangleLabels or PolygonLabels with labels for an Image; "
+    "add one or use a template in label_studio_config/"
+)
+ALL_SKIPPED = N_('all its controls for shapes have model_skip="true"; remove it from one of them')
+NOT_OFFERED = {
+    LabelKind.BOX: N_("boxes were chosen for this project, but it has no RectangleLabels for an Image (any more)"),
+    LabelKind.ROTATED_BOX: N_(
+        "rotated boxes were chosen for this project, but it has no RectangleLabels for an Image "
+        'that can be rotated (any more); remove canRotate="false"'
+    ),
+    LabelKind.POLYGON: N_("polygons were chosen for this project, but it has no PolygonLabels for an Image (any more)"),
+}
 BAD_THRESHOLD = N_("model_score_threshold must be a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
-class BoxControl:
-    """A control with which people draw boxes on an image."""
+class Control:
+    """A control with which people draw shapes of one kind on an image."""
 
     from_name: str
-    """Name of the RectangleLabels or Rectangle control."""
+    """Name of the control, e.g. of RectangleLabels or of Polygon."""
     to_name: str
     image_key: str
     """Key of the image's URI in a task's data."""
     classes: tuple[str, ...]
     """In the order of the config, as Label Studio stores them: the alias where there is one."""
+    kind: LabelKind = LabelKind.BOX
+    can_rotate: bool = False
+    """Whether the boxes of this control may be turned, so that it serves for rotated boxes too."""
     score_threshold: float | None = None
     """The control's attribute `model_score_threshold`."""
     skip: bool = False
     """The control's attribute `model_skip`: people want no predictions here."""
     labels_from: str | None = None
-    """Name of the Labels control for a plain Rectangle; None for RectangleLabels."""
+    """Name of the Labels control for a plain Rectangle or Polygon; None for RectangleLabels and PolygonLabels."""
+
+    @property
+    def kinds(self) -> tuple[LabelKind, ...]:
+        """What the control serves for, the usual kind first."""
+        if self.kind is LabelKind.POLYGON:
+            return (LabelKind.POLYGON,)
+        return (LabelKind.BOX, LabelKind.ROTATED_BOX) if self.can_rotate else (LabelKind.BOX,)
+
+    @property
+    def region_type(self) -> str:
+        """`type` of the regions that hold the shapes."""
+        shape = "polygon" if self.kind is LabelKind.POLYGON else "rectangle"
+        return shape if self.labels_from is not None else f"{shape}labels"
 
     def image_uri(self, data: object) -> str:
         """The image of a task with this data, '' when there is none."""
@@ -58,15 +85,25 @@ class LabelConfig:
     """What we can work with in a labelling config."""
 
     project: int
-    box_controls: tuple[BoxControl, ...]
+    controls: tuple[Control, ...]
     """In the order of the config; those that people excluded by `model_skip` too."""
 
-    def box_control(self) -> BoxControl:
-        """The first control to train and predict for. Raises LabelConfigError when there is none."""
-        for control in self.box_controls:
-            if not control.skip:
-                return control
-        raise LabelConfigError(project=self.project, why=ALL_SKIPPED if self.box_controls else NO_BOXES)
+    def kinds(self) -> tuple[LabelKind, ...]:
+        """The kinds of labels that it offers, the default first; () when nothing can be trained."""
+        offered = (kind for control in self.controls if not control.skip for kind in control.kinds)
+        return tuple(dict.fromkeys(offered))
+
+    def control(self, kind: LabelKind | None = None) -> Control:
+        """The first control to train and predict for, of this kind (None: of the default kind).
+
+        Raises LabelConfigError when there is none.
+        """
+        for control in self.controls:
+            if not control.skip and (kind is None or kind in control.kinds):
+                return control if kind is None else replace(control, kind=kind)
+        if kind is not None and self.kinds():
+            raise LabelConfigError(project=self.project, why=NOT_OFFERED[kind])
+        raise LabelConfigError(project=self.project, why=ALL_SKIPPED if self.controls else NO_CONTROL)
 
 
 def is_empty(xml: str) -> bool:
@@ -75,9 +112,9 @@ def is_empty(xml: str) -> bool:
 
 
 def parse_label_config(xml: str, project: int) -> LabelConfig:
-    """Find the box controls. Raises LabelConfigError when ``xml`` is empty or cannot be read.
+    """Find the controls for shapes. Raises LabelConfigError when ``xml`` is empty or cannot be read.
 
-    A readable config without boxes is not an error here, but in ``LabelConfig.box_control``.
+    A readable config without such a control is not an error here, but in ``LabelConfig.control``.
     """
     if is_empty(xml):
         raise LabelConfigError(project=project, why=EMPTY)
@@ -94,10 +131,12 @@ def parse_label_config(xml: str, project: int) -> LabelConfig:
     except Exception as error:
         raise LabelConfigError(project=project, why=MALFORMED) from error
     images = {tag.name: str(tag.value)[1:] for tag in objects if _is_image(tag)}
-    found = [
-        control for tag in controls if (control := _box_control(tag, controls, images, project)) and control.classes
-    ]
-    return LabelConfig(project=project, box_controls=tuple(found))
+    found = [control for tag in controls if (control := _control(tag, controls, images, project)) and control.classes]
+    return LabelConfig(project=project, controls=tuple(found))
+
+
+_KINDS = {"rectangle": LabelKind.BOX, "polygon": LabelKind.POLYGON}
+"""By the tag without its ending "Labels"."""
 
 
 def _is_image(tag: Any) -> bool:
@@ -109,13 +148,14 @@ def _is_image(tag: Any) -> bool:
     )
 
 
-def _box_control(tag: Any, controls: Sequence[Any], images: Mapping[str, str], project: int) -> Any:
-    kind = str(tag.tag).lower()
+def _control(tag: Any, controls: Sequence[Any], images: Mapping[str, str], project: int) -> Any:
+    name = str(tag.tag).lower()
     target = _target(tag, images)
-    if target is None or kind not in ("rectanglelabels", "rectangle"):
+    kind = _KINDS.get(name.removesuffix("labels"))
+    if target is None or kind is None:
         return None
     labels = tag
-    if kind == "rectangle":
+    if not name.endswith("labels"):
         candidates = (
             other
             for other in controls
@@ -124,11 +164,13 @@ def _box_control(tag: Any, controls: Sequence[Any], images: Mapping[str, str], p
         labels = next(candidates, None)
         if labels is None:
             return None
-    return BoxControl(
+    return Control(
         from_name=str(tag.name),
         to_name=target,
         image_key=images[target],
         classes=tuple(dict.fromkeys(str(label) for label in labels.labels)),
+        kind=kind,
+        can_rotate=kind is LabelKind.BOX and str(tag.attr.get("canRotate", "")).strip().lower() != "false",
         score_threshold=_threshold(tag.attr.get("model_score_threshold"), project),
         skip=str(tag.attr.get("model_skip", "")).strip().lower() in ("true", "1", "yes"),
         labels_from=None if labels is tag else str(labels.name),
@@ -152,7 +194,11 @@ def _threshold(text: object, project: int) -> float | None:
     return value
 
 
-_TAGS = {LabelKind.BOX: "RectangleLabels"}
+_TAGS = {
+    LabelKind.BOX: ("RectangleLabels", ' canRotate="false"'),
+    LabelKind.ROTATED_BOX: ("RectangleLabels", ' canRotate="true"'),
+    LabelKind.POLYGON: ("PolygonLabels", ""),
+}
 
 
 def template(classes: Sequence[str], *, kind: LabelKind = LabelKind.BOX, colours: Sequence[str] = ()) -> str:
@@ -161,11 +207,11 @@ def template(classes: Sequence[str], *, kind: LabelKind = LabelKind.BOX, colours
     for index, name in enumerate(classes):
         colour = f" background={quoteattr(colours[index])}" if index < len(colours) else ""
         labels.append(f"    <Label value={quoteattr(name)}{colour}/>")
-    tag = escape(_TAGS[kind])
+    tag, attributes = _TAGS[kind]
     lines = [
         "<View>",
         '  <Image name="image" value="$image" zoom="true"/>',
-        f'  <{tag} name="label" toName="image" canRotate="false">',
+        f'  <{tag} name="label" toName="image"{attributes}>',
         *labels,
         f"  </{tag}>",
         "</View>",

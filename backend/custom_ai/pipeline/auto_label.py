@@ -15,7 +15,7 @@ from custom_ai.errors import (
 )
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline.label import job_counts
-from custom_ai.pipeline.look import box_control, request_look
+from custom_ai.pipeline.look import control_of, request_look
 from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.vote import champion
@@ -107,7 +107,7 @@ def _label_chunk(services: Services, job: AutoLabelJob, project: Project, pulse:
             items[task_id] = {"status": "failed", "reason": reason_of(image)}
         else:
             images.append((task_id, image))
-    control = box_control(project)
+    control = control_of(project)
     threshold = threshold_of(services, control, job.threshold)
     found = model.predict([np.asarray(image) for _, image in images], lowest(candidate, threshold))
     ready = []

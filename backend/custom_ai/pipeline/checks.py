@@ -12,7 +12,7 @@ from sqlalchemy import select
 from custom_ai.errors import N_, Conflict, CustomAIError, NotFound
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline.connect import SECRET_HEADER, webhook_secret
-from custom_ai.pipeline.look import box_control
+from custom_ai.pipeline.look import control_of
 from custom_ai.pipeline.pictures import fetch
 from custom_ai.services import Services
 from custom_ai.state.tables import Project, Task, now
@@ -30,7 +30,7 @@ class NotConnected(CustomAIError):
 def project(services: Services, project_id: int, _: Translate) -> str:
     """Is it connected, and can its labelling config be used?"""
     row = _project(services, project_id)
-    control = box_control(row)
+    control = control_of(row)
     return f"{project_id} {row.title}: {', '.join(control.classes)}"
 
 
@@ -84,7 +84,7 @@ def prediction_round_trip(services: Services, project_id: int, _: Translate) -> 
     """Write a prediction under a version of its own, read it back, and remove it."""
     studio = services.label_studio
     task = _task(services, project_id)
-    control = box_control(_project(services, project_id))
+    control = control_of(_project(services, project_id))
     version = f"doctor-{secrets.token_hex(4)}"
     box = Box(control.classes[0], 0.4, 0.4, 0.6, 0.6, 0.5)
     studio.push_predictions(project_id, [prediction(task.task_id, [box], ImageSize(100, 100), control, version)])

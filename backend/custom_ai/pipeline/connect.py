@@ -16,11 +16,12 @@ from sqlalchemy import func, select
 
 from custom_ai.errors import N_, BadInput, Conflict
 from custom_ai.labelstudio.config import is_empty, parse_label_config, template
-from custom_ai.pipeline.look import look
+from custom_ai.pipeline.look import kind_of, look, request_look, use_control
 from custom_ai.policy import Readiness
 from custom_ai.services import Services
 from custom_ai.state.journal import record
 from custom_ai.state.tables import Project, Task, now
+from custom_ai.types import LabelKind
 
 log = logging.getLogger(__name__)
 TITLE = "Custom AI"
@@ -36,15 +37,26 @@ ACTIONS = (
 )
 
 
+NOT_OFFERED = N_("the labelling config of the project does not offer this kind of labels")
+
+
 def connect(
-    services: Services, project_id: int, *, by: str, classes: Sequence[str] = (), enforce_backend: bool = True
+    services: Services,
+    project_id: int,
+    *,
+    by: str,
+    classes: Sequence[str] = (),
+    kind: str | None = None,
+    enforce_backend: bool = True,
 ) -> Readiness | None:
     """Connect a project of Label Studio; harmless when it is connected already.
 
-    A project without a labelling config gets one for bounding boxes with ``classes``. Returns the
-    labels per class. Raises BadInput when classes are needed and not given, LabelConfigError,
-    LabelStudioError (e.g. when Label Studio refuses our address), LabelStudioMissing.
+    A project without a labelling config gets one for labels of ``kind`` (None: boxes) with ``classes``; of
+    one with a config ``kind`` is chosen (None: as it was). Returns the labels per class. Raises BadInput
+    when classes are needed and not given or the kind is not offered, LabelConfigError, LabelStudioError
+    (e.g. when Label Studio refuses our address), LabelStudioMissing.
     """
+    wanted = None if kind is None else kind_named(kind)
     studio = services.label_studio
     remote = studio.project(project_id)
     if is_empty(remote.label_config):
@@ -53,15 +65,20 @@ def connect(
                 what=N_("a project without a labelling config"),
                 why=N_("give the classes to make one, e.g. --classes cat,dog"),
             )
-        remote = studio.update_project(project_id, label_config=template(classes))
-    control = parse_label_config(remote.label_config, project_id).box_control()
+        remote = studio.update_project(project_id, label_config=template(classes, kind=wanted or LabelKind.BOX))
+    config = parse_label_config(remote.label_config, project_id)
+    if wanted is not None and wanted not in config.kinds():
+        raise BadInput(what=f"kind = {kind!r}", why=NOT_OFFERED)
     with services.database.write() as session:
         project = session.get(Project, project_id)
         if project is None:
             project = Project(id=project_id)
             session.add(project)
+        if wanted is not None:
+            project.kind = wanted.value
+        control = config.control(None if project.kind is None else LabelKind(project.kind))
         project.title, project.label_config = remote.title, remote.label_config
-        project.available_classes = list(control.classes)
+        use_control(project, config, control)
         project.connected_at, project.gone_at, project.problem = now(), None, None
         record(session, by, "connect", project_id, remote.title)
     repair_registration(services, project_id, enforce_backend=enforce_backend)
@@ -124,21 +141,59 @@ def adopt(services: Services, project_id: int) -> bool:
 
 
 def change_project(services: Services, project_id: int, *, by: str, **values: object) -> None:
-    """Change the project's own settings: auto_train, auto_label, labels_per_class, chosen_classes.
+    """Change the project's own settings: kind, auto_train, auto_label, labels_per_class, chosen_classes.
 
-    Raises BadInput naming the value.
+    Another kind of labels is counted when a worker has looked at all tasks again. Raises BadInput naming
+    the value.
     """
     with services.database.write() as session:
         project = session.get(Project, project_id)
         if project is None:
             raise Conflict(why=N_("the project is not connected"))
+        before = kind_of(project)
+        if "kind" in values:  # first, because the classes depend on it
+            _choose_kind(project, values["kind"])
         for name, value in values.items():
+            if name == "kind":
+                continue
             _check(project, name, value)
             if name == "auto_label" and value and not project.auto_label:
                 newest = session.scalar(select(func.max(Task.task_id)).where(Task.project_id == project_id))
                 project.auto_label_after = newest or 0
             setattr(project, name, value)
         record(session, by, "project.change", project_id, project.title, **values)
+        read_again = kind_of(project) != before
+        if read_again:
+            project.watermark = None
+    if read_again:
+        request_look(services, project_id)
+
+
+def use_kind(services: Services, project_id: int, kind: str, *, by: str) -> None:
+    """Choose the kind of labels and count them now, so that the next step can build on the numbers."""
+    change_project(services, project_id, by=by, kind=kind)
+    with services.database.read() as session:
+        unread = session.get_one(Project, project_id).watermark is None
+    if unread:
+        look(services, project_id, full=True)
+
+
+def kind_named(name: str) -> LabelKind:
+    """Raises BadInput naming the value."""
+    try:
+        return LabelKind(name)
+    except ValueError as error:
+        raise BadInput(what=f"kind = {name!r}", why=N_("expected box, rotated_box or polygon")) from error
+
+
+def _choose_kind(project: Project, value: object) -> None:
+    if value == project.kind:
+        return
+    if value is not None and value not in project.available_kinds:
+        raise BadInput(what=f"kind = {value!r}", why=NOT_OFFERED)
+    project.kind = None if value is None else str(value)
+    config = parse_label_config(project.label_config, project.id)
+    use_control(project, config, config.control(None if project.kind is None else LabelKind(project.kind)))
 
 
 def _check(project: Project, name: str, value: object) -> None:

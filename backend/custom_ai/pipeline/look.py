@@ -7,30 +7,20 @@ time and any number of times.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, Conflict, CustomAIError, LabelConfigError, LabelStudioMissing, NotFound
-from custom_ai.labelstudio.config import BoxControl, parse_label_config
-from custom_ai.labelstudio.results import labelled_task
+from custom_ai.labelstudio.config import Control, LabelConfig, parse_label_config
+from custom_ai.pipeline.mirror import forget_deleted, mirrored, take_in
 from custom_ai.policy import Readiness, may_train_by_rule, readiness
 from custom_ai.services import Services
 from custom_ai.state.journal import SYSTEM, notify, notify_error, reason_of
 from custom_ai.state.tables import Project, Run, Task, now
-from custom_ai.types import Box, LabelledTask
+from custom_ai.types import LabelKind
 
 log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-_PAGE = 500
-_OVERLAP = timedelta(seconds=2)
-"""The clock of one Label Studio process may be a little behind another's, and a transaction may
-commit later than its ``updated_at``: look back a little, reading a task twice is harmless."""
 
 
 def request_look(services: Services, project_id: int, *, by_webhook: bool = False) -> bool:
@@ -65,32 +55,36 @@ def look(services: Services, project_id: int, *, full: bool = False) -> Readines
         # Cleared before asking: whoever changes something from here on rings again.
         project.look_requested_at = None
         watermark = None if full or project.looked_at is None else project.watermark
-        known_config = project.label_config
+        known_config, chosen = project.label_config, project.kind
+    config: LabelConfig | None = None
     try:
         remote = services.label_studio.project(project_id)
-        control = parse_label_config(remote.label_config, project_id).box_control()
+        config = parse_label_config(remote.label_config, project_id)
+        control = config.control(None if chosen is None else LabelKind(chosen))
     except LabelStudioMissing:
         _mark_gone(services, project_id)
         return None
     except LabelConfigError as error:
-        _set_problem(services, project_id, error)
+        _set_problem(services, project_id, error, remote.label_config, config)
         return None
     if remote.label_config != known_config:
         watermark = None  # which regions count depends on the config: read all of them again
-    _take_in(services, project_id, control, watermark)
-    if watermark is None or remote.raw.get("task_number") != _mirrored(services, project_id):
-        _forget_deleted(services, project_id)
+    newest = take_in(services, project_id, control, watermark)
+    if watermark is None or remote.raw.get("task_number") != mirrored(services, project_id):
+        forget_deleted(services, project_id)
     with services.database.write() as session:
         project = session.get_one(Project, project_id)
-        project.title = remote.title
-        project.label_config = remote.label_config
-        project.available_classes = list(control.classes)
-        if project.chosen_classes is not None:
-            kept = [name for name in project.chosen_classes if name in control.classes]
-            project.chosen_classes = kept or None
+        # Somebody may have chosen another kind while we read: then what we stored says nothing about it.
+        chosen_anew = project.kind != chosen
+        if not chosen_anew:
+            project.title, project.label_config = remote.title, remote.label_config
+            use_control(project, config, control)
+        project.watermark = None if chosen_anew else newest
         project.looked_at = now()
         project.problem = None
         state = project_readiness(session, services, project)
+    if chosen_anew:
+        return look(services, project_id)
     _follow_rules(services, project_id)
     return state
 
@@ -107,102 +101,23 @@ def project_readiness(
     return readiness((box for boxes in rows for box in boxes or ()), names, needed)
 
 
-def box_control(project: Project) -> BoxControl:
-    """The control that our boxes go to. Raises LabelConfigError."""
-    return parse_label_config(project.label_config, project.id).box_control()
+def kind_of(project: Project) -> LabelKind:
+    """The kind of labels that the project's models learn: the one chosen, else the config's first."""
+    return LabelKind(project.kind or next(iter(project.available_kinds), LabelKind.BOX))
 
 
-def labelled_tasks(session: Session, project_id: int) -> list[LabelledTask]:
-    """All tasks of the mirror on which a person's answer counts."""
-    rows = session.scalars(
-        select(Task).where(Task.project_id == project_id, Task.touched, Task.boxes.is_not(None)).order_by(Task.task_id)
-    )
-    return [
-        LabelledTask(
-            task_id=row.task_id,
-            image=row.image,
-            boxes=tuple(
-                Box(label, x1, y1, x2, y2, untouched=untouched) for label, x1, y1, x2, y2, untouched in row.boxes or ()
-            ),
-            annotation_id=row.annotation_id,
-            updated_at=row.updated_at,
-            touched=True,
-        )
-        for row in rows
-    ]
+def control_of(project: Project) -> Control:
+    """The control that our shapes go to. Raises LabelConfigError."""
+    kind = None if project.kind is None else LabelKind(project.kind)
+    return parse_label_config(project.label_config, project.id).control(kind)
 
 
-def _take_in(services: Services, project_id: int, control: BoxControl, watermark: datetime | None) -> None:
-    since = watermark - _OVERLAP if watermark else None
-    tasks = services.label_studio.tasks(project_id, updated_after=since, page_size=_PAGE)
-    dropped: Counter[str] = Counter()
-    newest = watermark
-    for page in _pages(tasks):
-        with services.database.write() as session:
-            seen = _store(session, project_id, control, page, dropped)
-            newest = max(filter(None, [newest, seen]), default=None)
-            session.execute(update(Project).where(Project.id == project_id).values(watermark=newest))
-    if dropped:
-        log.info("project %s: regions that were left out: %s", project_id, dict(dropped))
-
-
-def _store(
-    session: Session, project_id: int, control: BoxControl, page: list[dict[str, Any]], dropped: Counter[str]
-) -> datetime | None:
-    """Write one page of tasks into the mirror; returns the newest ``updated_at`` in it."""
-    ids = [int(task["id"]) for task in page]
-    known = set(session.scalars(select(Task.task_id).where(Task.project_id == project_id, Task.task_id.in_(ids))))
-    old: list[dict[str, Any]] = []
-    new: list[dict[str, Any]] = []
-    newest: datetime | None = None
-    for raw in page:
-        task = labelled_task(raw, control, dropped)
-        row = {
-            "project_id": project_id,
-            "task_id": task.task_id,
-            "image": task.image,
-            "touched": task.touched,
-            "annotation_id": task.annotation_id,
-            "boxes": None
-            if task.boxes is None
-            else [[b.label, b.x1, b.y1, b.x2, b.y2, b.untouched] for b in task.boxes],
-            "updated_at": task.updated_at,
-            "predicted_version": _our_version(raw, project_id),
-        }
-        (old if task.task_id in known else new).append(row)
-        if task.updated_at:
-            stamp = datetime.fromisoformat(task.updated_at.replace("Z", "+00:00"))
-            newest = stamp if newest is None else max(newest, stamp)
-    if old:
-        session.execute(update(Task), old)
-    if new:
-        session.execute(insert(Task), new)
-    return newest
-
-
-def _our_version(task: dict[str, Any], project_id: int) -> str | None:
-    """The newest of our versions among the task's predictions."""
-    prefix = f"p{project_id}-m"
-    ours = [
-        str(one.get("model_version"))
-        for one in task.get("predictions") or ()
-        if isinstance(one, dict) and str(one.get("model_version")).startswith(prefix)
-    ]
-    return max(ours, key=lambda version: int(version.removeprefix(prefix) or 0), default=None)
-
-
-def _mirrored(services: Services, project_id: int) -> int:
-    with services.database.read() as session:
-        return session.scalar(select(func.count()).select_from(Task).where(Task.project_id == project_id)) or 0
-
-
-def _forget_deleted(services: Services, project_id: int) -> None:
-    """Drop tasks from the mirror that Label Studio does not have any more (it does not tell which)."""
-    there = set(services.label_studio.task_ids(project_id))
-    with services.database.write() as session:
-        ours = set(session.scalars(select(Task.task_id).where(Task.project_id == project_id)))
-        for some in _pages(iter(sorted(ours - there))):
-            session.execute(delete(Task).where(Task.project_id == project_id, Task.task_id.in_(some)))
+def use_control(project: Project, config: LabelConfig, control: Control) -> None:
+    """Write into the project's row what the config offers; classes that it has not (any more) are not chosen."""
+    project.available_kinds = [kind.value for kind in config.kinds()]
+    project.available_classes = list(control.classes)
+    if project.chosen_classes is not None:
+        project.chosen_classes = [name for name in project.chosen_classes if name in control.classes] or None
 
 
 def _follow_rules(services: Services, project_id: int) -> None:
@@ -215,7 +130,7 @@ def _follow_rules(services: Services, project_id: int) -> None:
         state = project_readiness(session, services, project)
         last = session.scalar(
             select(Run.labels)
-            .where(Run.project_id == project_id, Run.status != "cancelled")
+            .where(Run.project_id == project_id, Run.status != "cancelled", Run.kind == kind_of(project).value)
             .order_by(Run.id.desc())
             .limit(1)
         )
@@ -243,15 +158,15 @@ def _mark_gone(services: Services, project_id: int) -> None:
             )
 
 
-def _set_problem(services: Services, project_id: int, error: CustomAIError) -> None:
+def _set_problem(
+    services: Services, project_id: int, error: CustomAIError, xml: str, config: LabelConfig | None
+) -> None:
+    """Note why the project cannot be worked on; ``config`` when it could be read: people choose from its kinds."""
     with services.database.write() as session:
         project = session.get_one(Project, project_id)
         project.looked_at = now()
+        if config is not None:
+            project.label_config, project.available_kinds = xml, [kind.value for kind in config.kinds()]
         if project.problem != reason_of(error):
             project.problem = reason_of(error)
             notify_error(session, project_id, "project_problem", error)
-
-
-def _pages(items: Iterator[_T]) -> Iterator[list[_T]]:
-    while page := list(islice(items, _PAGE)):
-        yield page

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, NotFound
 from custom_ai.pipeline.label import job_counts
-from custom_ai.pipeline.look import project_readiness
+from custom_ai.pipeline.look import kind_of, project_readiness
 from custom_ai.pipeline.vote import champion, standings
 from custom_ai.services import Services
 from custom_ai.state.journal import render
@@ -58,6 +58,8 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             "connected": row.connected_at is not None and row.gone_at is None,
             "problem": render(row.problem, translate),
             "looked_at": _time(row.looked_at),
+            "kind": kind_of(row).value,
+            "kinds": row.available_kinds,
             "classes": row.available_classes,
             "chosen_classes": row.chosen_classes or row.available_classes,
             "settings": {
@@ -170,6 +172,7 @@ def _run(row: Run, translate: Translate) -> dict[str, Any]:
         "stage": row.stage,
         "trigger": row.trigger,
         "requested_by": row.requested_by,
+        "kind": row.kind,
         "classes": row.classes,
         "labels": row.labels,
         "snapshot": None if row.snapshot is None else row.snapshot.sha256,

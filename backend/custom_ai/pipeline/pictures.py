@@ -20,13 +20,13 @@ from sqlalchemy import select
 
 from custom_ai import dataset
 from custom_ai.errors import CustomAIError, ImageError
-from custom_ai.geometry import disagreement
 from custom_ai.images import decode_upright
-from custom_ai.labelstudio.config import BoxControl
+from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.images import fetch_image, shown
 from custom_ai.pipeline.pulse import Pulse
 from custom_ai.policy import VOTE_ROUNDS
 from custom_ai.services import Services
+from custom_ai.shapes import to_row
 from custom_ai.state.tables import Candidate, Run, SelectionImage, Task
 from custom_ai.training.contract import TrainImage, TrainSet
 from custom_ai.types import Box, ImageSize
@@ -107,7 +107,9 @@ def vote_images(
     Untouched images come first; a project without enough of them votes on held-out ones, which the
     candidates have not learned from either.
     """
-    pool = _untouched(services, run.project_id)
+    from custom_ai.overlap import disagreement  # brings shapely and numpy: not for the web process
+
+    pool = untouched(services, run.project_id)
     pictures = [(task, image) for task, image in fetch_many(services, pool) if not isinstance(image, CustomAIError)]
     if len(pictures) < VOTE_ROUNDS:
         pictures += [
@@ -129,8 +131,7 @@ def vote_images(
             height=image.height,
             disagreement=round(disagreement(list(predictions.values())), 4),
             predictions={
-                str(candidate): [[b.label, b.x1, b.y1, b.x2, b.y2, b.score] for b in boxes]
-                for candidate, boxes in predictions.items()
+                str(candidate): [to_row(box, box.score) for box in boxes] for candidate, boxes in predictions.items()
             },
         )
         for (task_id, image), predictions in rated[:_VOTE_KEEP]
@@ -166,7 +167,7 @@ def lowest(candidate: Candidate, threshold: float | None = None) -> float:
     return min((float(one) for one in (candidate.thresholds or {}).values()), default=0.25)
 
 
-def threshold_of(services: Services, control: BoxControl, asked: float | None = None) -> float | None:
+def threshold_of(services: Services, control: Control, asked: float | None = None) -> float | None:
     """Which threshold holds: the one asked for, the labelling config's, the settings', or None: the model's own."""
     for threshold in (asked, control.score_threshold, services.settings.score_threshold):
         if threshold is not None:
@@ -182,7 +183,7 @@ def above(candidate: Candidate, boxes: Iterable[Box], threshold: float | None = 
     )
 
 
-def _untouched(services: Services, project_id: int) -> list[tuple[int, str]]:
+def untouched(services: Services, project_id: int) -> list[tuple[int, str]]:
     """A sample of untouched tasks, the same for the same project: ordered by hash of the task id."""
     with services.database.read() as session:
         rows = session.execute(

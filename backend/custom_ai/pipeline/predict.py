@@ -14,7 +14,8 @@ from custom_ai.labelstudio.results import backend_result, task_image
 from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
-from custom_ai.types import ImageSize
+from custom_ai.state.tables import Project
+from custom_ai.types import ImageSize, LabelKind
 
 log = logging.getLogger(__name__)
 TIME_S = 80.0
@@ -43,12 +44,12 @@ def predict(services: Services, request: Request) -> list[Any]:
     results: list[Any] = [NOTHING for _ in request.tasks]
     with services.database.read() as session:
         model_row = champion(session, request.project_id)
-    if model_row is None:
+        project = session.get(Project, request.project_id)
+    if model_row is None or project is None:
         return results
+    kind = None if project.kind is None else LabelKind(project.kind)
     try:
-        control = parse_label_config(request.label_config, request.project_id).box_control()
-        if control.skip:
-            return results
+        control = parse_label_config(request.label_config, request.project_id).control(kind)
         model = load_model(services, model_row)
     except CustomAIError as error:
         log.warning("no predictions for project %s: %s", request.project_id, error)

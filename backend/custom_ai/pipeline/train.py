@@ -20,14 +20,17 @@ from custom_ai.errors import (
 )
 from custom_ai.pipeline import pictures
 from custom_ai.pipeline.candidates import candidates_of, train_one, work_dir
-from custom_ai.pipeline.look import labelled_tasks, look, project_readiness
+from custom_ai.pipeline.look import kind_of, look, project_readiness
+from custom_ai.pipeline.mirror import labelled_tasks
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.vote import cancel_selection, open_selection, promote
+from custom_ai.policy import VOTE_ROUNDS
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, notify_reason, reason, reason_of, record
 from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
-from custom_ai.training.contract import TrainImage, TrainSet
+from custom_ai.training.contract import TrainSet
+from custom_ai.training.folds import plan
 from custom_ai.types import LabelKind
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def request_run(
             project_id=project_id,
             trigger=trigger,
             requested_by=by,
-            kind=LabelKind.BOX,
+            kind=kind_of(project).value,
             classes=names,
             labels=state.total,
         )
@@ -145,7 +148,9 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
         first = next(iter(left_out), None)
         why = str(first[1]) if first else N_("there are fewer than 4 labelled images")
         raise TrainingError(why=why)
-    data = _split(snapshot, images)
+    # Without enough untouched images people vote on labelled ones, which no candidate may have learned from.
+    untouched = pictures.untouched(services, run.project_id)
+    data = plan(snapshot, images, hold_out=len(untouched) < VOTE_ROUNDS)
     candidates = candidates_of(services, run, data, pulse)
     for candidate in candidates:
         if candidate.status != "done":
@@ -164,10 +169,12 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
     with services.database.write() as session:
         pulse.guard(session)
         project = session.get_one(Project, run.project_id)
+        if kind_of(project) != run.kind:  # then the mirror holds other labels than those that were asked for
+            raise Conflict(why=N_("the project's kind of labels was changed since the run was asked for"))
         state = project_readiness(session, services, project, run.classes)
         if not state.ready:
             raise NotReady(missing=str(state), needed=state.needed)
-        snapshot = dataset.make_snapshot(labelled_tasks(session, run.project_id), run.classes)
+        snapshot = dataset.make_snapshot(labelled_tasks(session, run.project_id), run.classes, LabelKind(run.kind))
         row = session.scalar(
             select(DatasetSnapshot).where(
                 DatasetSnapshot.project_id == run.project_id, DatasetSnapshot.sha256 == snapshot.sha256
@@ -188,16 +195,6 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
         )
     with services.database.read() as session:
         return session.get_one(Run, run_id)
-
-
-def _split(snapshot: dataset.Snapshot, images: Sequence[TrainImage]) -> TrainSet:
-    """Hold some images out, by hash of the task id: an image never changes sides."""
-    apart = dataset.held_out(snapshot)
-    return TrainSet(
-        classes=snapshot.classes,
-        train=tuple(image for image in images if image.task_id not in apart),
-        held_out=tuple(image for image in images if image.task_id in apart),
-    )
 
 
 def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> None:

@@ -221,8 +221,8 @@ def _ballots(session: Session, selection_id: int, voter: str) -> list[Ballot]:
 def rounds_shown(services: Services, selection_id: int, voter: str) -> list[dict[str, Any]]:
     """The voter's rounds as they may see them: pictures in places, without names.
 
-    Each place holds boxes as [label, x1, y1, x2, y2, score] in fractions of the image; ``picks`` are
-    places counted from 1.
+    Each place holds shapes as rows of ``shapes.to_row`` with the score, in fractions of the image;
+    ``picks`` are places counted from 1.
     """
     mine = ballots(services, selection_id, voter)
     with services.database.read() as session:

@@ -60,31 +60,56 @@ def to_input(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return np.ascontiguousarray(batch, dtype=np.float32) / np.float32(255)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The anchors of one picture that are worth looking at, best first."""
+
+    box: NDArray[np.float64]
+    """(n, 4): centre x, centre y, width, height in input pixels."""
+    label: NDArray[np.int64]
+    """(n,): number of the best class; an anchor speaks for its best class only."""
+    score: NDArray[np.float32]
+    """(n,): of that class."""
+    extra: NDArray[np.float64]
+    """(n, rows after those of the classes): what the kind of labels adds."""
+
+    def __getitem__(self, chosen: NDArray[np.int64]) -> Found:
+        return Found(self.box[chosen], self.label[chosen], self.score[chosen], self.extra[chosen])
+
+
+def find(output: NDArray[np.float32], classes: int, min_score: float) -> Found:
+    """output: (4 + classes + extra, anchors) float32 as in the contract -> at most 3000 anchors, best first."""
+    scores = output[4 : 4 + classes]
+    best = scores.max(axis=0)
+    chosen = np.flatnonzero(best >= min_score)
+    if len(chosen) > MAX_CANDIDATES:
+        chosen = chosen[np.argpartition(-best[chosen], MAX_CANDIDATES)[:MAX_CANDIDATES]]
+    chosen = chosen[np.argsort(-best[chosen], kind="stable")]
+    rows = output[:, chosen].T.astype(np.float64)
+    return Found(rows[:, :4], scores[:, chosen].argmax(axis=0), best[chosen], rows[:, 4 + classes :])
+
+
+def upright_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 4) centre x, centre y, width, height -> (n, 4) x1 y1 x2 y2."""
+    return np.concatenate([box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2], axis=1)
+
+
 def decode(
     output: NDArray[np.float32], place: Letterbox, classes: Sequence[str], min_score: float, iou: float = IOU
 ) -> tuple[Box, ...]:
-    """One picture's raw output -> at most 300 boxes, best first, in fractions of the picture.
+    """One picture's raw output -> at most 300 upright boxes, best first, in fractions of the picture.
 
     output: (4 + classes, anchors) float32; rows centre x, centre y, width, height in input pixels, then
-    the scores of the classes. An anchor speaks for its best class only.
+    the scores of the classes.
     """
-    scores = output[4:].max(axis=0)
-    chosen = np.flatnonzero(scores >= min_score)
-    if len(chosen) > MAX_CANDIDATES:
-        chosen = chosen[np.argpartition(-scores[chosen], MAX_CANDIDATES)[:MAX_CANDIDATES]]
-    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
-    if not len(chosen):
-        return ()
-    x, y, width, height = output[:4, chosen].astype(np.float64)
-    labels, best = output[4:, chosen].argmax(axis=0), scores[chosen]
-    corners = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-    kept = suppress(corners, labels, iou)[:MAX_BOXES]
-    corners = corners[kept] - [place.left, place.top, place.left, place.top]
+    found = find(output, len(classes), min_score)
+    found = found[suppress(upright_corners(found.box), found.label, iou)]
+    corners = upright_corners(found.box) - [place.left, place.top, place.left, place.top]
     corners /= [place.scale_x * place.width, place.scale_y * place.height] * 2
     corners = np.clip(corners, 0.0, 1.0)
     return tuple(
         Box(classes[label], x1, y1, x2, y2, min(float(score), 1.0))
-        for (x1, y1, x2, y2), label, score in zip(corners.tolist(), labels[kept], best[kept], strict=True)
+        for (x1, y1, x2, y2), label, score in zip(corners.tolist(), found.label, found.score, strict=True)
         if x1 < x2 and y1 < y2
     )
 
@@ -92,7 +117,7 @@ def decode(
 def suppress(corners: NDArray[np.float64], labels: NDArray[np.int64], iou: float) -> NDArray[np.int64]:
     """Greedy non-maximum suppression within each class.
 
-    corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the indices that stay, best first.
+    corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the at most 300 indices that stay, best first.
     """
     area = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
     left: NDArray[np.int64] = np.arange(len(corners))

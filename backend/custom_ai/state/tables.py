@@ -63,7 +63,12 @@ class Project(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     title: Mapped[str] = mapped_column(default="")
     label_config: Mapped[str] = mapped_column(default="")
+    kind: Mapped[str | None]
+    """A LabelKind that was chosen; None: the labelling config's default."""
+    available_kinds: Mapped[list[str]] = mapped_column(default=list)
+    """What the labelling config offers, its default first."""
     available_classes: Mapped[list[str]] = mapped_column(default=list)
+    """Of the control for the project's kind."""
     chosen_classes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
     labels_per_class: Mapped[int | None]
     auto_train: Mapped[bool] = mapped_column(default=False)
@@ -95,7 +100,7 @@ class Task(Base):
     touched: Mapped[bool]
     annotation_id: Mapped[int | None]
     boxes: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    """None: nobody gave an answer; []: a negative; else [label, x1, y1, x2, y2, untouched] each."""
+    """None: nobody gave an answer; []: a negative; else a row of ``shapes.to_row`` with ``untouched`` each."""
     updated_at: Mapped[str]
     predicted_version: Mapped[str | None]
     """The newest of our model versions that has a prediction for this task in Label Studio."""
@@ -134,6 +139,7 @@ class Run(Base):
     """person, button (Label Studio's Start Training) or rule"""
     requested_by: Mapped[str]
     kind: Mapped[str]
+    """The LabelKind of its labels."""
     classes: Mapped[list[str]]
     labels: Mapped[int] = mapped_column(default=0)
     """Hand-drawn labels of the chosen classes when the run was asked for."""
@@ -240,7 +246,7 @@ class SelectionImage(Base):
     height: Mapped[int]
     disagreement: Mapped[float]
     predictions: Mapped[dict[str, Any]]
-    """candidate id -> [[label, x1, y1, x2, y2, score], ...]"""
+    """candidate id -> rows of ``shapes.to_row`` with the score"""
 
 
 class Ballot(Base):

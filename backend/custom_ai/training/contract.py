@@ -17,6 +17,9 @@ from custom_ai.types import Box, ImageSize, LabelKind
 
 Stage = Literal["preparing", "training", "exporting", "scoring"]
 
+MASKS = 32
+"""Prototype masks of a network for polygons, and so the coefficients of each of its anchors."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainImage:
@@ -36,12 +39,14 @@ class TrainImage:
 class TrainSet:
     """What one run trains on. Trainers learn from ``train`` only; ``held_out`` is for the scores.
 
+    ``kind`` says what is to be found: upright boxes (outlines are not looked at), rotated boxes or polygons.
     Raises ValueError when an image stands on both sides or a box has a class that was not chosen.
     """
 
     classes: tuple[str, ...]
     train: tuple[TrainImage, ...]
     held_out: tuple[TrainImage, ...]
+    kind: LabelKind = LabelKind.BOX
 
     def __post_init__(self) -> None:
         both = {image.task_id for image in self.train} & {image.task_id for image in self.held_out}
@@ -66,6 +71,8 @@ class Recipe:
 
     ``title`` is a message for people (marked with N_(), translated when shown). An empty
     ``base_weights`` means a random start; an empty ``architecture`` the architecture of the base weights.
+    Both name a network for boxes, e.g. yolo11n; for other kinds of labels the trainer gives it another head,
+    so that one recipe and one file of base weights serve all kinds.
     ``passes`` counts pictures shown to the network; ``seconds`` caps the training proper, and the
     schedule of the learning rate is fitted into whichever of the two ends first.
     """
@@ -161,9 +168,18 @@ class TrainContext:
 class Trained:
     """The result of a trainer; both files lie in the context's work_dir.
 
-    ``onnx_path``: one input "images" (n, 3, h, w) float32, RGB, 0..1, h and w multiples of 32; one output
-    (n, 4 + classes, anchors) float32: centre x, centre y, width, height in input pixels, then one score
-    0..1 per class, before non-maximum suppression. All of n, h, w are free.
+    ``onnx_path``: one input "images" (n, 3, h, w) float32, RGB, 0..1, h and w multiples of 32; n, h, w are
+    free. The first output is (n, 4 + classes + extra, anchors) float32, before non-maximum suppression: centre
+    x, centre y, width, height in input pixels, one score 0..1 per class, then what the kind of labels adds:
+
+    - box: nothing.
+    - rotated box: one row, the angle in radians by which the box of that centre, width and height is turned,
+      clockwise on the screen; any real number.
+    - polygon: 32 rows, the coefficients of the mask. A second output (n, 32, h / 4, w / 4) float32 has the
+      prototypes: the mask is where the sum of coefficient times prototype is above 0, within the box.
+
+    The metadata of the file name the ``kind`` (box when it is missing), the ``names`` of the classes as a
+    list, the ``image_size`` and the ``recipe`` as JSON.
     """
 
     weights_path: Path

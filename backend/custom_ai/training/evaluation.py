@@ -1,9 +1,10 @@
-"""Scores of predicted boxes against drawn ones. Pure numpy.
+"""Scores of predicted shapes against drawn ones.
 
 Average precision is that of COCO (Lin et al. 2014; pycocotools' COCOeval): predictions best first, each
 takes the free drawn box with the largest IoU of at least the threshold, precision made monotonous and read
 at 101 recalls; at most 100 predictions per picture. IoU is computed in fractions of the picture, which
-gives the same as in pixels because width and height scale out.
+gives the same as in pixels because width and height scale out. Rotated boxes and polygons are compared by
+their exact outlines, where pycocotools compares masks of whole pixels.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from custom_ai.training.outlines import outline_overlaps
 from custom_ai.types import Box
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -56,6 +58,8 @@ class Scores:
     recall: float
     per_class: dict[str, ClassScores]
     images: int
+    method: str = ""
+    """How the predictions came about: a message for people, told by who made them."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -134,16 +138,23 @@ def _match(truth: Sequence[tuple[Box, ...]], predicted: Sequence[tuple[Box, ...]
     images: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     drawn = np.zeros(len(truth), np.int64)
     for number, (real, guessed) in enumerate(zip(truth, predicted, strict=True)):
-        wanted = _corners([box for box in real if box.label == label])
+        wanted = [box for box in real if box.label == label]
         mine = sorted((box for box in guessed if box.label == label), key=lambda box: -(box.score or 0.0))
         mine = mine[:MAX_PREDICTIONS]
         drawn[number] = len(wanted)
-        hits.append(_greedy(overlaps(_corners(mine), wanted)))
+        hits.append(_greedy(_overlaps(mine, wanted)))
         scores.append(np.array([box.score or 0.0 for box in mine]))
         images.append(np.full(len(mine), number))
     score = np.concatenate(scores)
     order = np.argsort(-score, kind="stable")
     return _Matches(score[order], np.concatenate(hits, axis=1)[:, order], np.concatenate(images)[order], drawn)
+
+
+def _overlaps(some: Sequence[Box], others: Sequence[Box]) -> Floats:
+    """IoU of each pair of shapes, (n, m)."""
+    if any(box.outline for box in (*some, *others)):
+        return outline_overlaps(some, others)
+    return overlaps(_corners(some), _corners(others))
 
 
 def _corners(boxes: Sequence[Box]) -> Floats:

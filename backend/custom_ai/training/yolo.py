@@ -21,9 +21,12 @@ RANDOM_START = N_("random start: no base weights were at hand")
 
 
 class YoloTrainer:
-    """Trains any detection architecture that ultralytics knows by name, e.g. yolov5n, yolo11n, yolo26n."""
+    """Trains any detection architecture that ultralytics knows by name, e.g. yolov5n, yolo11n, yolo26n.
 
-    spec = TrainerSpec(name="yolo", kinds=(LabelKind.BOX,))
+    For rotated boxes and polygons the same network gets another head, see yolo_models.with_head.
+    """
+
+    spec = TrainerSpec(name="yolo", kinds=(LabelKind.BOX, LabelKind.ROTATED_BOX, LabelKind.POLYGON))
 
     def train(self, recipe: Recipe, data: TrainSet, context: TrainContext) -> Trained:
         """See the contract. Also sets the number of torch threads of this process."""
@@ -32,7 +35,7 @@ class YoloTrainer:
             raise TrainingError(why=N_("none of the images to train on has a label"))
         context.report(Progress("preparing", 0.0))
         folder = context.work_dir / "yolo"
-        write_yolo(folder, data.classes, data.train)
+        write_yolo(folder, data.classes, data.train, data.kind)
         prepare_environment(context.work_dir)
         base = context.weights.get(recipe.base_weights)
         # Ultralytics and torch print and warn at will; what people should know reaches them by `report`.
@@ -63,10 +66,12 @@ class YoloTrainer:
     def _run(
         self, recipe: Recipe, data: TrainSet, folder: Path, base: Path | None, context: TrainContext
     ) -> tuple[int, Path, Path]:
-        from custom_ai.training.yolo_loop import Loop, save  # needs the environment; takes seconds
+        # They need the environment, and take seconds.
+        from custom_ai.training.yolo_export import save
+        from custom_ai.training.yolo_loop import Loop
 
         _stop_if_cancelled(context)
-        loop = Loop(recipe, dict(enumerate(data.classes)), folder, base, context)
+        loop = Loop(recipe, dict(enumerate(data.classes)), folder, base, context, data.kind)
         loop.train()
         _stop_if_cancelled(context)
         context.report(Progress("exporting", 0.0))

@@ -1,4 +1,4 @@
-"""Ultralytics' training loop, bent to our needs, and the export of its result.
+"""Ultralytics' training loop, bent to our needs.
 
 Only ``training/yolo.py`` imports this module, after it has prepared the environment: ultralytics reads
 its settings, and looks whether it is online, while it is being imported.
@@ -19,16 +19,16 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch.utils.data import DataLoader, RandomSampler
-from ultralytics import __version__ as ultralytics_version
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.nn.tasks import DetectionModel, load_checkpoint, yaml_model_load
+from ultralytics.nn.tasks import load_checkpoint, yaml_model_load
 from ultralytics.utils import LOGGER, SETTINGS
 
 from custom_ai.errors import N_, Cancelled, TrainingError
 from custom_ai.training.contract import Progress, Recipe, TrainContext
+from custom_ai.training.yolo_models import HALF_MODELS, MODELS, TASKS, with_head
+from custom_ai.types import LabelKind
 
 WARMUP = 0.03
 """Share of the budget in which the learning rate rises from 0."""
@@ -36,30 +36,27 @@ FINAL_LEARNING_RATE = 0.01
 """Share of the learning rate that is left at the end."""
 CLOSE_MOSAIC = 0.75
 """Share of the budget after which single, uncomposed pictures are shown."""
-OPSET = 17
-
-
-class HalfModel(DetectionModel):  # type: ignore[misc]
-    """Runs the network, but not the loss, in bf16 on CPUs that compute in it: 1.4 times as fast.
-
-    Ultralytics has bf16 for CUDA only.
-    """
-
-    def loss(self, batch: dict[str, Any], preds: Any = None) -> Any:
-        with torch.autocast("cpu", torch.bfloat16):
-            preds = self.forward(batch["img"])
-        preds = {key: [x.float() for x in value] if key == "feats" else value.float() for key, value in preds.items()}
-        return super().loss(batch, preds)
 
 
 class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type information
-    """One training. The name must not contain "Trainer": that word brings in the platform callbacks."""
+    """One training. The name must not contain "Trainer": that word brings in the platform callbacks.
+
+    Ultralytics' own trainers for rotated boxes and segmentation are this one's parent with another ``task``
+    and another network.
+    """
 
     def __init__(
-        self, recipe: Recipe, names: dict[int, str], folder: Path, base: Path | None, context: TrainContext
+        self,
+        recipe: Recipe,
+        names: dict[int, str],
+        folder: Path,
+        base: Path | None,
+        context: TrainContext,
+        kind: LabelKind,
     ) -> None:
-        """``folder``: as written by dataset.write_yolo; ``base``: a checkpoint to start from."""
+        """``folder``: as written by dataset.write_yolo for ``kind``; ``base``: a checkpoint to start from."""
         self.recipe, self.context, self.base_path, self.names_by_index = recipe, context, base, names
+        self.kind = kind
         self.folder = folder
         self.passes_done = 0
         self.started_at = time.monotonic()
@@ -71,7 +68,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
             dict.__setitem__(SETTINGS, tracker, False)  # without writing the settings file
         super().__init__(
             overrides={
-                "task": "detect",
+                "task": TASKS[kind],
                 "mode": "train",
                 "model": f"{recipe.architecture or 'yolov5n'}.yaml",
                 "data": str(folder / "data.yaml"),
@@ -128,15 +125,31 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         architecture = yaml_model_load(self.args.model) if self.recipe.architecture else weights.yaml
         # yolo26 and yolov10 have a second head that needs no NMS; with few images the first one is better
         # and half the work, and all architectures then give the same kind of output.
-        architecture = {**architecture, "end2end": False}
+        architecture = {**with_head(architecture, self.kind), "end2end": False}
         self.model = self.get_model(cfg=architecture, weights=weights, verbose=False)
         if self.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
-            self.model.__class__ = HalfModel
+            self.model.__class__ = HALF_MODELS[self.kind]
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        """The network, with all those of the weights whose names and shapes fit."""
+        model = MODELS[self.kind](cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=verbose)
+        self.set_model_names_for_load(model)
+        if weights:
+            model.load(weights)
+        return model
 
     def set_model_attributes(self) -> None:
         """Also lays the weights out for oneDNN: a fifth faster, the same numbers up to rounding."""
         super().set_model_attributes()
         self.model = self.model.to(memory_format=torch.channels_last)
+
+    def build_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Steps through all weights in one call: a step costs what half a picture costs, and there are many."""
+        optimizer = super().build_optimizer(*args, **kwargs)
+        if "fused" in optimizer.defaults:
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         prepared: dict[str, Any] = super().preprocess_batch(batch)
@@ -219,51 +232,3 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
             self._reported_at = now
             left = (now - self.started_at) * (1 - used) / max(used, 1e-6)
             self.context.report(Progress("training", used, left, loss))
-
-
-def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
-    """Write the averaged weights in half precision (as ultralytics does) and the same numbers as ONNX.
-
-    The ONNX follows the contract of ``Trained.onnx_path``. torch's newer exporter needs the package
-    onnxscript, so the TorchScript-based one is used (as ultralytics does).
-    """
-    model = deepcopy(loop.ema.ema).cpu().half().to(memory_format=torch.contiguous_format)
-    model.criterion = None
-    model.__class__ = DetectionModel  # so that the file can be loaded without us
-    for tensor in model.state_dict().values():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise TrainingError(why=N_("the weights became infinite; the data may be unsuitable"))
-    checkpoint = {
-        "epoch": -1,
-        "model": model,
-        "ema": None,
-        "train_args": vars(loop.args),
-        "version": ultralytics_version,
-        "license": "AGPL-3.0 (https://ultralytics.com/license)",
-    }
-    torch.save(checkpoint, weights_path)
-
-    model = deepcopy(model).float().eval()
-    model = model.fuse(verbose=False)
-    head = model.model[-1]
-    head.export, head.dynamic, head.format = True, True, "onnx"
-    size = loop.recipe.image_size
-    torch.onnx.export(
-        model,
-        (torch.zeros(1, 3, size, size),),
-        str(onnx_path),
-        opset_version=OPSET,
-        input_names=["images"],
-        output_names=["output"],
-        dynamic_axes={"images": {0: "n", 2: "h", 3: "w"}, "output": {0: "n", 2: "anchors"}},
-        dynamo=False,
-    )
-    graph = onnx.load(onnx_path)
-    rows = graph.graph.output[0].type.tensor_type.shape.dim[1]
-    rows.Clear()
-    rows.dim_value = 4 + len(loop.names_by_index)  # the exporter forgets what is fixed
-    onnx.helper.set_model_props(
-        graph,
-        {"names": str([*loop.names_by_index.values()]), "image_size": str(size), "recipe": loop.recipe.to_json()},
-    )
-    onnx.save(graph, onnx_path)

@@ -60,14 +60,18 @@ def blueprint(services: Services, sign_in: SignIn, csrf: CSRFProtect) -> Bluepri
     @routes.post("/projects/<int:project_id>/connect")
     def connect_project(project_id: int) -> Response:
         visitor = sign_in.sees(project_id)
-        classes = _strings(_body(), "classes")
-        connect.connect(services, project_id, by=visitor.email, classes=classes or ())
+        body = _body()
+        classes = _strings(body, "classes")
+        connect.connect(services, project_id, by=visitor.email, classes=classes or (), kind=_kind(body))
         return jsonify(overview.project(services, project_id, translate))
 
     @routes.post("/projects/<int:project_id>/runs")
     def make(project_id: int) -> tuple[Response, int]:
         visitor = sign_in.sees(project_id)
-        classes = _strings(_body(), "classes")
+        body = _body()
+        classes, kind = _strings(body, "classes"), _kind(body)
+        if kind is not None:
+            connect.use_kind(services, project_id, kind, by=visitor.email)
         run_id = train.request_run(services, project_id, by=visitor.email, trigger="person", classes=classes)
         return jsonify(overview.run(services, run_id, translate)), 201
 
@@ -177,6 +181,11 @@ def _strings(body: dict[str, Any], name: str) -> list[str] | None:
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
         raise BadInput(what=name, why=N_("expected a list of names"))
     return value
+
+
+def _kind(body: dict[str, Any]) -> str | None:
+    value = body.get("kind")
+    return None if value is None else connect.kind_named(value).value
 
 
 def _number(body: dict[str, Any], name: str, kind: type[int] | type[float]) -> Any:

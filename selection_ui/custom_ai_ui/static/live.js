@@ -14,8 +14,9 @@
   function edited(part) {
     const fields = [...part.querySelectorAll("input, select")];
     return fields.some((field) => {
-      if (field === document.activeElement && field.type !== "checkbox") return true;
-      if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+      const ticked = field.type === "checkbox" || field.type === "radio";
+      if (field === document.activeElement && !ticked) return true;
+      if (ticked) return field.checked !== field.defaultChecked;
       if (field.options) return [...field.options].some((one) => one.selected !== one.defaultSelected);
       return field.value !== field.defaultValue;
     });

@@ -32,6 +32,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("label_config", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=True),
+        sa.Column("available_kinds", sa.JSON(), nullable=False),
         sa.Column("available_classes", sa.JSON(), nullable=False),
         sa.Column("chosen_classes", sa.JSON(), nullable=True),
         sa.Column("labels_per_class", sa.Integer(), nullable=True),
