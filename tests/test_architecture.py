@@ -14,8 +14,9 @@ BACKEND = ROOT / "backend" / "custom_ai"
 
 LAYERS = [
     {"types", "errors"},
-    {"geometry", "shapes", "policy", "settings", "i18n", "images", "store", "duplicates"},
+    {"geometry", "shapes", "policy", "settings", "i18n", "images", "store", "duplicates", "figures"},
     {"overlap"},
+    {"comparison"},
     {"state", "labelstudio", "dataset", "training", "serving"},
     {"services"},
     {"pipeline"},

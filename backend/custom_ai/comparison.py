@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from custom_ai.figures import figures
 from custom_ai.overlap import iou
 from custom_ai.types import Box
 
@@ -31,32 +32,9 @@ class Comparison:
     tasks: int = 0
 
     @property
-    def predicted(self) -> int:
-        """Shapes that the model had drawn."""
-        return self.accepted + self.moved + self.relabelled + self.removed
-
-    @property
-    def precision(self) -> float | None:
-        """Share of the model's shapes that were right in class and (roughly) in place."""
-        return (self.accepted + self.moved) / self.predicted if self.predicted else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of the shapes that people wanted which the model had drawn, right in class and place."""
-        wanted = self.accepted + self.moved + self.relabelled + self.added
-        return (self.accepted + self.moved) / wanted if wanted else None
-
-    @property
-    def score(self) -> float | None:
-        """F1 of precision and recall: the live score. None while nothing was drawn by anybody."""
-        total = 2 * (self.accepted + self.moved) + 2 * self.relabelled + self.removed + self.added
-        return 2 * (self.accepted + self.moved) / total if total else None
-
-    @property
-    def mean_iou(self) -> float | None:
-        """How well the shapes that were kept had been placed."""
-        kept = self.accepted + self.moved + self.relabelled
-        return self.iou_sum / kept if kept else None
+    def figures(self) -> dict[str, float | None]:
+        """precision, recall, score (the F1 of both) and mean_iou; see ``custom_ai.figures``."""
+        return figures(self.accepted, self.moved, self.relabelled, self.removed, self.added, iou_sum=self.iou_sum)
 
     def __add__(self, other: Comparison) -> Comparison:
         return Comparison(

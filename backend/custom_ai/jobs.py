@@ -6,6 +6,7 @@ from custom_ai.errors import Conflict, NotReady
 from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
 from custom_ai.pipeline import look as looking
+from custom_ai.pipeline import rules
 from custom_ai.pipeline import tick as ticking
 from custom_ai.pipeline import train as training
 from custom_ai.services import Services
@@ -22,7 +23,7 @@ def tick() -> None:
 
 
 def look(project_id: int) -> None:
-    looking.look(_services(), project_id)
+    rules.look_and_follow(_services(), project_id)
 
 
 def reconcile(project_id: int) -> None:

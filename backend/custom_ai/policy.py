@@ -9,6 +9,8 @@ from dataclasses import dataclass
 RETRAIN_GROWTH = 1.5
 """With auto-training on, a new run starts when there are this many times the labels of the last run:
 each retraining starts from the base weights, so one label more is not worth minutes of work."""
+DISAPPOINTED_GROWTH = 1.1
+"""The same when people have to correct more of the pre-labels than the project accepts."""
 VOTE_ROUNDS = 5
 MAX_CRASHES = 3
 """A job whose process died this many times is given up."""
@@ -46,11 +48,16 @@ def readiness(boxes: Iterable[Sequence[object]], classes: Sequence[str], needed:
     return Readiness({name: counts[name] for name in classes}, needed)
 
 
-def may_train_by_rule(state: Readiness, labels_at_last_run: int | None) -> bool:
-    """Whether the auto-training rule starts a run now."""
+def may_train_by_rule(state: Readiness, labels_at_last_run: int | None, *, disappointing: bool = False) -> bool:
+    """Whether the auto-training rule starts a run now.
+
+    ``disappointing``: the champion's live score has fallen below what the project asks for; then fewer
+    new labels are enough, but some there must be.
+    """
     if not state.ready:
         return False
-    return labels_at_last_run is None or state.total >= RETRAIN_GROWTH * max(labels_at_last_run, 1)
+    growth = DISAPPOINTED_GROWTH if disappointing else RETRAIN_GROWTH
+    return labels_at_last_run is None or state.total >= growth * max(labels_at_last_run, 1)
 
 
 @dataclass(frozen=True, slots=True)

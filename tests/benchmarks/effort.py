@@ -127,8 +127,9 @@ def show(stage: Stage) -> None:
     score = "-" if stage.honest_map50 is None else f"{stage.honest_map50:.3f}"
     print(
         f"trained on {stage.trained_on:4d} images ({stage.train_seconds:4.0f} s, mAP50 {score}): "
-        f"{stage.images:4d} images, {stage.by_hand:5d} by hand; drawn {found.added}, moved {found.moved}, removed {found.removed},"
-        f" class {found.relabelled}, accepted {stage.accepted_images}: {stage.actions} actions, {saved:.0%} saved",
+        f"{stage.images:4d} images, {stage.by_hand:5d} by hand; "
+        f"drawn {found.added}, moved {found.moved}, removed {found.removed}, class {found.relabelled}, "
+        f"accepted {stage.accepted_images}: {stage.actions} actions, {saved:.0%} saved",
         flush=True,
     )
 

@@ -156,6 +156,31 @@ def test_rolling_back_to_another_model(loop: Loop) -> None:
     ]
 
 
+def test_corrections_become_the_models_live_score(loop: Loop) -> None:
+    """Two pre-labelled tasks are submitted: one as it is, one with everything removed and one box drawn."""
+    stack, project_id = loop.stack, loop.project_id
+    tasks = [task for task in stack.studio.tasks(project_id, only_untouched=True) if task["predictions"]]
+    seen = [(task, one) for task in tasks for one in task["predictions"] if one["model_version"] == loop.version]
+    (kept, as_it_is), (changed, wrong) = sorted(seen, key=lambda pair: -len(pair[1]["result"]))[:2]
+    accepted = [region | {"origin": "prediction"} for region in as_it_is["result"]]
+    body = {"result": accepted, "parent_prediction": as_it_is["id"], "lead_time": 2.0}
+    stack.studio.session.post(f"/api/tasks/{kept['id']}/annotations/", body)
+    value = {"x": 1, "y": 1, "width": 2, "height": 2, "rotation": 0, "rectanglelabels": ["mug"]}
+    drawn = {"id": "new", "from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
+    body = {"result": [drawn | {"origin": "manual"}], "parent_prediction": wrong["id"], "lead_time": 2.0}
+    stack.studio.session.post(f"/api/tasks/{changed['id']}/annotations/", body)
+    number = int(loop.version.rpartition("-m")[2])
+
+    def live() -> Any:
+        models = stack.ask("GET", f"/projects/{project_id}/models")["models"]
+        found = next(one["live"] for one in models if one["id"] == number)
+        return found if found and found["tasks"] == 2 else None
+
+    found = eventually(live, 30, "both reviews were seen")
+    assert found["accepted"] == len(as_it_is["result"])
+    assert (found["removed"], found["added"]) == (len(wrong["result"]), 1)
+
+
 def test_notifications_tell_the_story(loop: Loop) -> None:
     told = loop.stack.ask("GET", f"/projects/{loop.project_id}/notifications")["notifications"]
     events = [one["event"] for one in reversed(told)]

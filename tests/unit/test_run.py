@@ -92,7 +92,8 @@ def test_four_candidates_and_an_open_vote(start: Start) -> None:
     assert (selection["status"], selection["rounds"], selection["candidates"]) == ("open", 5, 4)
     for data in trainer.seen:  # what is scored on was never trained on
         assert {one.task_id for one in data.train}.isdisjoint(one.task_id for one in data.held_out)
-        assert data.held_out
+    scored = [one.task_id for data in trainer.seen for one in data.held_out]
+    assert sorted(scored) == sorted(4 * [*range(1, 9)])  # each candidate on every picture
     assert not any((services.settings.state_dir / "work").iterdir())
 
 

@@ -67,7 +67,7 @@ def test_progress_is_told(result: CandidateResult, reports: list[tuple[float, Pr
     assert sorted(set(stages), key=stages.index) == ["preparing", "training", "exporting", "scoring"]
     training = [progress for _, progress in reports if progress.stage == "training"]
     assert [progress.fraction for progress in training] == sorted(progress.fraction for progress in training)
-    assert training[-1].fraction == 1.0
+    assert reports[-1][1].fraction == 1.0
     assert all(progress.loss and progress.seconds_left is not None for progress in training)
     assert result.trained.passes == 80
     assert result.trained.base_weights == RANDOM_START
@@ -188,7 +188,9 @@ def test_reasons_are_plain(data: TrainSet, settings: Settings, tmp_path: Path) -
     with pytest.raises(TrainingError, match="some of the images cannot be read"):
         trainer.train(SHORT, replace(data, train=images), TrainContext(tmp_path / "broken"))
     with pytest.raises(TrainingError, match="no image is left to score"):
-        train_candidate(SHORT, replace(data, held_out=()), TrainContext(tmp_path / "none"), trainer, settings)
+        train_candidate(
+            SHORT, replace(data, train=data.train[:1], held_out=()), TrainContext(tmp_path / "none"), trainer, settings
+        )
 
 
 LONELY = """

@@ -11,13 +11,13 @@ import logging
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import N_, Conflict, CustomAIError, LabelConfigError, LabelStudioMissing, NotFound
+from custom_ai.errors import N_, CustomAIError, LabelConfigError, LabelStudioMissing, NotFound
 from custom_ai.labelstudio.config import Control, LabelConfig, parse_label_config
 from custom_ai.pipeline.mirror import forget_deleted, mirrored, take_in
-from custom_ai.policy import Readiness, may_train_by_rule, readiness
+from custom_ai.policy import Readiness, readiness
 from custom_ai.services import Services
-from custom_ai.state.journal import SYSTEM, notify, notify_error, reason_of
-from custom_ai.state.tables import Project, Run, Task, now
+from custom_ai.state.journal import notify, notify_error, reason_of
+from custom_ai.state.tables import Project, Task, now
 from custom_ai.types import LabelKind
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def request_look(services: Services, project_id: int, *, by_webhook: bool = Fals
 
 
 def look(services: Services, project_id: int, *, full: bool = False) -> Readiness | None:
-    """Take in what changed (``full``: everything) and start what the project's rules say.
+    """Take in what changed (``full``: everything).
 
     Returns the labels per class, or None when the project cannot be worked on (the reason stands in
     the project's row). Raises LabelStudioUnreachable or LabelStudioAuth when Label Studio cannot be asked.
@@ -83,10 +83,7 @@ def look(services: Services, project_id: int, *, full: bool = False) -> Readines
         project.looked_at = now()
         project.problem = None
         state = project_readiness(session, services, project)
-    if chosen_anew:
-        return look(services, project_id)
-    _follow_rules(services, project_id)
-    return state
+    return look(services, project_id) if chosen_anew else state
 
 
 def project_readiness(
@@ -118,29 +115,6 @@ def use_control(project: Project, config: LabelConfig, control: Control) -> None
     project.available_classes = list(control.classes)
     if project.chosen_classes is not None:
         project.chosen_classes = [name for name in project.chosen_classes if name in control.classes] or None
-
-
-def _follow_rules(services: Services, project_id: int) -> None:
-    # Imported here: these steps come after this one in the story, and they look first themselves.
-    from custom_ai.pipeline.label import label_new_tasks
-    from custom_ai.pipeline.train import request_run
-
-    with services.database.read() as session:
-        project = session.get_one(Project, project_id)
-        state = project_readiness(session, services, project)
-        last = session.scalar(
-            select(Run.labels)
-            .where(Run.project_id == project_id, Run.status != "cancelled", Run.kind == kind_of(project).value)
-            .order_by(Run.id.desc())
-            .limit(1)
-        )
-    if project.auto_train and may_train_by_rule(state, last):
-        try:
-            request_run(services, project_id, by=SYSTEM, trigger="rule")
-        except Conflict:
-            log.info("project %s: the rule wants a run, but one is under way", project_id)
-    if project.auto_label:
-        label_new_tasks(services, project_id)
 
 
 def _mark_gone(services: Services, project_id: int) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.results import labelled_task
+from custom_ai.pipeline.review import record_reviews
 from custom_ai.services import Services
 from custom_ai.shapes import from_row, to_row
 from custom_ai.state.tables import Task
@@ -92,18 +93,17 @@ def _store(
         session.execute(update(Task), old)
     if new:
         session.execute(insert(Task), new)
+    record_reviews(session, project_id, page, control)
     return newest
 
 
 def _our_version(task: dict[str, Any], project_id: int) -> str | None:
     """The newest of our versions among the task's predictions."""
     prefix = f"p{project_id}-m"
-    ours = [
-        str(one.get("model_version"))
-        for one in task.get("predictions") or ()
-        if isinstance(one, dict) and str(one.get("model_version")).startswith(prefix)
-    ]
-    return max(ours, key=lambda version: int(version.removeprefix(prefix) or 0), default=None)
+    versions = [str(one.get("model_version")) for one in task.get("predictions") or () if isinstance(one, dict)]
+    numbers = [version.removeprefix(prefix) for version in versions if version.startswith(prefix)]
+    newest = max((int(number) for number in numbers if number.isdigit()), default=None)
+    return None if newest is None else f"{prefix}{newest}"
 
 
 def mirrored(services: Services, project_id: int) -> int:

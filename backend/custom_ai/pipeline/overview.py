@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from custom_ai.errors import N_, NotFound
 from custom_ai.pipeline.label import job_counts
 from custom_ai.pipeline.look import kind_of, project_readiness
+from custom_ai.pipeline.review import live_scores
 from custom_ai.pipeline.vote import champion, standings
 from custom_ai.services import Services
 from custom_ai.state.journal import render
@@ -64,6 +65,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             "chosen_classes": row.chosen_classes or row.available_classes,
             "settings": {
                 "auto_train": row.auto_train,
+                "retrain_below": row.retrain_below,
                 "auto_label": row.auto_label,
                 "labels_per_class": state.needed,
             },
@@ -115,7 +117,8 @@ def models(services: Services, project_id: int, translate: Translate = str) -> l
             .where(Candidate.project_id == project_id, Candidate.status == "done")
             .order_by(Candidate.id.desc())
         )
-        return [model(row, translate) for row in rows]
+        live = live_scores(session, project_id)
+        return [model(row, translate) | {"live": live.get(row.id)} for row in rows]
 
 
 def notifications(services: Services, project_id: int, translate: Translate = str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select, update
 from custom_ai.errors import N_, Conflict, CustomAIError
 from custom_ai.pipeline import vote
 from custom_ai.pipeline.connect import repair_registration
-from custom_ai.pipeline.look import look
+from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import work
@@ -32,7 +32,7 @@ def reconcile(services: Services, project_id: int) -> None:
     """Make up for lost webhooks: is our registration intact, and what has changed?"""
     try:
         repair_registration(services, project_id)
-        look(services, project_id)
+        look_and_follow(services, project_id)
     except CustomAIError as error:
         log.warning("project %s could not be reconciled: %s", project_id, error)
 

@@ -72,6 +72,8 @@ class Project(Base):
     chosen_classes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
     labels_per_class: Mapped[int | None]
     auto_train: Mapped[bool] = mapped_column(default=False)
+    retrain_below: Mapped[float | None]
+    """With auto_train: train again when the champion's live score falls below this; None: not for that."""
     auto_label: Mapped[bool] = mapped_column(default=False)
     auto_label_after: Mapped[int] = mapped_column(default=0)
     """The highest task id when auto_label was switched on: later ones are "new imports"."""
@@ -339,6 +341,26 @@ class AutoLabelItem(Base):
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
     __table_args__ = (Index("ix_item_status", "job_id", "status"),)
+
+
+class Review(Base):
+    """What a person made of one model's pre-label of one task: counts of shapes (see ``comparison``)."""
+
+    __tablename__ = "review"
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    annotation_id: Mapped[int]
+    at: Mapped[datetime]
+    """When the annotation was last changed."""
+    accepted: Mapped[int]
+    moved: Mapped[int]
+    relabelled: Mapped[int]
+    removed: Mapped[int]
+    added: Mapped[int]
+    iou_sum: Mapped[float]
+
+    __table_args__ = (Index("ix_review_project", "project_id", "at"),)
 
 
 class Notification(Base):

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("chosen_classes", sa.JSON(), nullable=True),
         sa.Column("labels_per_class", sa.Integer(), nullable=True),
         sa.Column("auto_train", sa.Boolean(), nullable=False),
+        sa.Column("retrain_below", sa.Double(), nullable=True),
         sa.Column("auto_label", sa.Boolean(), nullable=False),
         sa.Column("auto_label_after", sa.Integer(), nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
@@ -222,6 +223,26 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "review",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("candidate_id", sa.Integer(), nullable=False),
+        sa.Column("task_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("annotation_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted", sa.Integer(), nullable=False),
+        sa.Column("moved", sa.Integer(), nullable=False),
+        sa.Column("relabelled", sa.Integer(), nullable=False),
+        sa.Column("removed", sa.Integer(), nullable=False),
+        sa.Column("added", sa.Integer(), nullable=False),
+        sa.Column("iou_sum", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["candidate_id"], ["candidate.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("candidate_id", "task_id"),
+    )
+    with op.batch_alter_table("review", schema=None) as batch_op:
+        batch_op.create_index("ix_review_project", ["project_id", "at"], unique=False)
+
+    op.create_table(
         "selection",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -308,6 +329,10 @@ def downgrade() -> None:
         )
 
     op.drop_table("selection")
+    with op.batch_alter_table("review", schema=None) as batch_op:
+        batch_op.drop_index("ix_review_project")
+
+    op.drop_table("review")
     with op.batch_alter_table("promotion", schema=None) as batch_op:
         batch_op.drop_index("uq_champion", sqlite_where=sa.text("active"), postgresql_where=sa.text("active"))
 
