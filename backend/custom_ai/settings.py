@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     candidate_passes: int = Field(4000, ge=1)
     """Training budget of one candidate, in picture passes."""
     candidate_seconds: float = Field(170.0, gt=0)
-    """Time cap for the training of one candidate; the schedule is fitted into it."""
+    """Time cap for one candidate, with the trainings that only score it; the schedule is fitted into it."""
     labels_per_class: int = Field(10, ge=1)
     """How many labels every chosen class needs; a project may override it."""
     score_threshold: float | None = Field(

@@ -15,7 +15,7 @@ from flask_wtf.csrf import CSRFProtect
 from custom_ai.errors import Unauthorized
 from custom_ai.i18n import LANGUAGES
 from custom_ai.services import Services
-from custom_ai_ui import pages, voting
+from custom_ai_ui import pages, reporting, voting
 from custom_ai_ui.site import LANGUAGE_COOKIE, Person, Site, words_for
 
 _YEAR_S = 365 * 24 * 3600
@@ -66,6 +66,7 @@ def blueprint(
 
     pages.add_routes(routes, site)
     voting.add_routes(routes, site)
+    reporting.add_routes(routes, site)
     return routes
 
 

@@ -7,14 +7,19 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from flask import Flask
+from flask_wtf.csrf import CSRFProtect
 from PIL import Image
 
+import custom_ai_ui
 from custom_ai.dataset import make_snapshot
 from custom_ai.pipeline import overview
 from custom_ai.pipeline.auto_label import auto_label
 from custom_ai.pipeline.label import request_auto_label
+from custom_ai.pipeline.reports import report
 from custom_ai.pipeline.train import cancel_run, train
 from custom_ai.services import Services
 from custom_ai.state.tables import DatasetSnapshot, Project, Run, Task, now
@@ -185,3 +190,30 @@ def names_before(services: Services) -> list[str]:
     from custom_ai.training.recipes import DataSummary, choose_recipes
 
     return [one.name for one in choose_recipes(DataSummary(8, 8, 0.3), services.settings)]
+
+
+def test_the_report_rests_on_what_was_not_learned_from(start: Start) -> None:
+    """The fake model sees one box in the middle, where the person drew it too."""
+    services, run_id = start(FakeTrainer())
+    train(services, run_id, 1)
+    run = overview.run(services, run_id)
+    found = report(services, run["candidates"][0]["id"])
+    assert found["images"] == 8  # each was held out once, or all that were held out
+    assert found["confusion"]["cat"]["cat"] + found["confusion"]["cat"][""] == found["images"]
+    assert found["curves"]["cat"]["recall"]
+    assert run["data_report"]["images"] == 8
+    assert run["data_report"]["classes"][0]["labels"] == 8
+
+
+def test_the_report_page_shows_truth_beside_prediction(start: Start) -> None:
+    services, run_id = start(FakeTrainer(), broken=1)
+    train(services, run_id, 1)
+    candidate = overview.run(services, run_id)["candidates"][0]["id"]
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=b"x", WTF_CSRF_CHECK_DEFAULT=False)
+    person = SimpleNamespace(id=1, email="me")
+    pages = custom_ai_ui.blueprint(services, lambda: person, lambda id: person, CSRFProtect(app), lambda: "ko")
+    app.register_blueprint(pages)
+    page = app.test_client().get(f"/models/{candidate}")
+    assert page.status_code == 200
+    assert "polyline" in page.text

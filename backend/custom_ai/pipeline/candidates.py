@@ -15,6 +15,7 @@ from sqlalchemy import update
 from custom_ai.errors import N_, Cancelled, CustomAIError
 from custom_ai.pipeline.pulse import Fenced, Pulse
 from custom_ai.services import Services
+from custom_ai.shapes import to_row
 from custom_ai.state.journal import reason, reason_of
 from custom_ai.state.tables import Candidate, Run
 from custom_ai.training.contract import Progress, Recipe, TrainContext, TrainSet
@@ -95,6 +96,7 @@ def _keep(services: Services, candidate: Candidate, result: CandidateResult, pul
     """Files first, then the row that names them: a kill in between leaves only an unused file."""
     weights = services.store.put(result.trained.weights_path)
     onnx = services.store.put(result.trained.onnx_path)
+    unseen = {str(task): [to_row(box, box.score) for box in boxes] for task, boxes in result.predictions.items()}
     _write(
         services,
         candidate,
@@ -112,6 +114,7 @@ def _keep(services: Services, candidate: Candidate, result: CandidateResult, pul
         map50=result.scores.map50,
         scores=asdict(result.scores),
         thresholds=dict(result.thresholds),
+        unseen_sha256=services.store.put_bytes(json.dumps(unseen, sort_keys=True).encode()),
     )
 
 

@@ -180,6 +180,7 @@ def _run(row: Run, translate: Translate) -> dict[str, Any]:
         "labels": row.labels,
         "snapshot": None if row.snapshot is None else row.snapshot.sha256,
         "images": None if row.snapshot is None else row.snapshot.images,
+        "data_report": row.data_report,
         "left_out": [{"task": task, "reason": render(why, translate)} for task, why in row.left_out],
         "reason": render(row.reason, translate),
         "created_at": _time(row.created_at),

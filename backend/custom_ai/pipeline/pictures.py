@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -82,10 +84,8 @@ def training_images(
     """The snapshot's images on disk, and those that could not be used with the reason."""
     images: list[TrainImage] = []
     left_out: list[tuple[int, CustomAIError]] = []
-    folder = services.settings.state_dir / "cache" / f"project-{project_id}"
-    folder.mkdir(parents=True, exist_ok=True)
     items = {example.task_id: example for example in snapshot.examples}
-    cached = {one: folder / _cache_name(one, items[one].image) for one in items}
+    cached = {one: _cache_path(services, project_id, one, items[one].image) for one in items}
     missing = [(one, items[one].image) for one, path in cached.items() if not path.exists()]
     for task_id, image in fetch_many(services, missing):
         pulse.check()
@@ -97,6 +97,19 @@ def training_images(
         if path.exists():
             images.append(TrainImage(task_id, path, _size(path), items[task_id].boxes))
     return images, left_out
+
+
+def near_duplicates(images: Sequence[TrainImage]) -> dict[int, int]:
+    """For each task id the first task id of its group of near-duplicate images."""
+    from PIL import Image
+
+    from custom_ai.duplicates import fingerprint, groups
+
+    prints = []
+    for one in images:
+        with Image.open(one.path) as image:
+            prints.append(fingerprint(image))
+    return {image.task_id: images[first].task_id for image, first in zip(images, groups(prints), strict=True)}
 
 
 def vote_images(
@@ -193,14 +206,32 @@ def untouched(services: Services, project_id: int) -> list[tuple[int, str]]:
     return tasks[:_VOTE_POOL]
 
 
-def _cache_name(task_id: int, uri: str) -> str:
-    return f"{task_id}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.jpg"
+def cached_image(services: Services, project_id: int, task_id: int, uri: str) -> bytes:
+    """The JPEG that training saw (or would see). Raises ImageError, LabelStudioUnreachable."""
+    path = _cache_path(services, project_id, task_id, uri)
+    if not path.exists():
+        _save(fetch(services, task_id, uri), path)
+    return path.read_bytes()
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Width and height of a stored JPEG."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        return image.size
+
+
+def _cache_path(services: Services, project_id: int, task_id: int, uri: str) -> Path:
+    name = f"{task_id}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.jpg"
+    return services.settings.state_dir / "cache" / f"project-{project_id}" / name
 
 
 def _save(image: Image, path: Path) -> None:
     small = image.copy()
     small.thumbnail((_MAX_SIDE, _MAX_SIDE))
-    part = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         small.save(part, "JPEG", quality=95)
         part.replace(path)

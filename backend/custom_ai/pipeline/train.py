@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,7 @@ from custom_ai import dataset
 from custom_ai.errors import (
     N_,
     Conflict,
+    CustomAIError,
     NotFound,
     NotReady,
     TrainingError,
@@ -29,7 +30,8 @@ from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, notify_reason, reason, reason_of, record
 from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
-from custom_ai.training.contract import TrainSet
+from custom_ai.training.contract import TrainImage, TrainSet
+from custom_ai.training.data_report import data_report
 from custom_ai.training.folds import plan
 from custom_ai.types import LabelKind
 
@@ -142,7 +144,11 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
         session.execute(
             update(Run)
             .where(Run.id == run_id)
-            .values(stage="training", left_out=[[task, reason_of(error)] for task, error in left_out])
+            .values(
+                stage="training",
+                left_out=[[task, reason_of(error)] for task, error in left_out],
+                data_report=_data_report(snapshot, images, left_out),
+            )
         )
     if len(images) < MIN_IMAGES:
         first = next(iter(left_out), None)
@@ -156,6 +162,14 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
         if candidate.status != "done":
             train_one(services, run, candidate, data, pulse)
     _conclude(services, run, data, pulse)
+
+
+def _data_report(
+    snapshot: dataset.Snapshot, images: Sequence[TrainImage], left_out: Sequence[tuple[int, CustomAIError]]
+) -> dict[str, Any]:
+    together = pictures.near_duplicates(images)
+    reasons = {task: str(error) for task, error in left_out}
+    return data_report(snapshot.classes, images, together, reasons, {})
 
 
 def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:

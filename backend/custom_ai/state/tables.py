@@ -149,6 +149,7 @@ class Run(Base):
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     left_out: Mapped[list[Any]] = mapped_column(default=list)
     """Images that could not be used: [task id, reason] each."""
+    data_report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     created_at: Mapped[datetime] = mapped_column(default=now)
     enqueued_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
@@ -189,6 +190,8 @@ class Candidate(Base):
     base_weights: Mapped[str | None]
     weights_sha256: Mapped[str | None]
     onnx_sha256: Mapped[str | None]
+    unseen_sha256: Mapped[str | None]
+    """The file with what was predicted on images that the candidate (or its sibling) had not seen."""
     image_size: Mapped[int | None]
     seconds: Mapped[float | None]
     passes: Mapped[int | None]

@@ -1,4 +1,4 @@
-"""REST routes for taking models away."""
+"""REST routes about single models: their card, files and report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from custom_ai.errors import N_, NotFound
 from custom_ai.i18n import translator
-from custom_ai.pipeline import export
+from custom_ai.pipeline import export, reports
 from custom_ai.services import Services
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
@@ -29,6 +29,17 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         name, content = export.model_file(services, model_id, request.args.get("format", "onnx"))
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, mimetype="application/octet-stream", headers=headers)
+
+    @routes.get("/models/<int:model_id>/report")
+    def report(model_id: int) -> Response:
+        _seen(services, sign_in, model_id)
+        return jsonify(reports.report(services, model_id, translator(language())))
+
+    @routes.get("/models/<int:model_id>/images/<int:task_id>")
+    def image(model_id: int, task_id: int) -> Response:
+        _seen(services, sign_in, model_id)
+        content = reports.report_image(services, model_id, task_id)
+        return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes
 
