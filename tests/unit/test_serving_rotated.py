@@ -99,6 +99,25 @@ def test_probable_iou_equals_that_of_ultralytics(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_suppression_keeps_what_ultralytics_keeps(tmp_path: Path) -> None:
+    """Theirs drops a box also for the sake of one that is dropped itself (fast NMS), so it keeps fewer."""
+    prepare_environment(tmp_path)
+    import torch
+    from ultralytics.utils.metrics import batch_probiou
+    from ultralytics.utils.nms import TorchNMS
+
+    random = np.random.default_rng(1)
+    centres = random.uniform(0, 60, (12, 2))[random.integers(0, 12, 300)] + random.normal(0, 2, (300, 2))
+    boxes = np.concatenate([centres, random.uniform(8, 30, (300, 2)), random.uniform(-1, 1, (300, 1))], axis=1)
+    scores = torch.linspace(0.9, 0.1, 300)
+    theirs = TorchNMS.fast_nms(torch.tensor(boxes), scores, 0.7, iou_func=batch_probiou).tolist()
+    ours = suppress_rotated(boxes, np.zeros(300, np.int64), 0.7).tolist()
+    assert set(theirs) <= set(ours)
+    assert len(theirs) < len(ours) < 300
+    for place, one in enumerate(ours[1:], 1):
+        assert max(probable_iou(boxes[one], boxes[ours[:place]])) <= 0.7
+
+
 def test_the_limit_stands_for_an_iou_of_about_six_tenths() -> None:
     boxes = np.array([[0.0, 0.0, 40.0, 10.0, 0.4], [10.0 * math.cos(0.4), 10.0 * math.sin(0.4), 40.0, 10.0, 0.4]])
     assert probable_iou(boxes[0], boxes[1:])[0] == pytest.approx(0.7, abs=0.01)  # their IoU is 30 / 50
