@@ -50,3 +50,7 @@ def test_a_chain_of_neighbours_is_one_group(pictures: list[Image.Image]) -> None
 
 def test_nothing_at_all() -> None:
     assert groups([]) == []
+
+
+def test_black_frames_stand_alone() -> None:
+    assert groups([fingerprint(Image.new("RGB", (64, 64))) for _ in range(3)]) == [0, 1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -164,3 +165,20 @@ def test_labels_that_all_lie_in_one_picture(train: Train, tmp_path: Path) -> Non
 def test_one_picture_cannot_be_scored(train: Train, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no image is left to score"):
         train(FakeTrainer(), TrainSet(("cat",), pictures(tmp_path, 1), ()))
+
+
+def test_near_duplicates_stay_on_one_side(tmp_path: Path) -> None:
+    images = tuple(replace(one, group=one.task_id // 4) for one in pictures(tmp_path, 24))
+    for fold in make_folds(images):
+        rest = [one for one in images if one not in fold]
+        assert {one.group for one in fold}.isdisjoint(one.group for one in rest)
+    assert sum(len(fold) for fold in make_folds(images)) == 24
+    tasks = [LabelledTask(one.task_id, "a.png", one.boxes, 1, "", True) for one in images]
+    data = plan(make_snapshot(tasks, ["cat", "dog"]), images, hold_out=True)
+    assert data.held_out
+    assert {one.group for one in data.held_out}.isdisjoint(one.group for one in data.train)
+
+
+def test_a_series_of_one_scene_is_scored_all_the_same(tmp_path: Path) -> None:
+    images = [replace(one, group=1) for one in pictures(tmp_path, 6)]
+    assert len(make_folds(images)) == FOLDS

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,11 +97,11 @@ def training_images(
     for task_id, path in cached.items():
         if path.exists():
             images.append(TrainImage(task_id, path, _size(path), items[task_id].boxes))
-    return images, left_out
+    return _with_groups(images), left_out
 
 
-def near_duplicates(images: Sequence[TrainImage]) -> dict[int, int]:
-    """For each task id the first task id of its group of near-duplicate images."""
+def _with_groups(images: Sequence[TrainImage]) -> list[TrainImage]:
+    """The same images, near-duplicates marked by the task id of the first of them."""
     from PIL import Image
 
     from custom_ai.duplicates import fingerprint, groups
@@ -109,7 +110,11 @@ def near_duplicates(images: Sequence[TrainImage]) -> dict[int, int]:
     for one in images:
         with Image.open(one.path) as image:
             prints.append(fingerprint(image))
-    return {image.task_id: images[first].task_id for image, first in zip(images, groups(prints), strict=True)}
+    found = groups(prints)
+    return [
+        replace(image, group=images[first].task_id) if found.count(first) > 1 else image
+        for image, first in zip(images, found, strict=True)
+    ]
 
 
 def vote_images(

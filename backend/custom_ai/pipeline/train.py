@@ -167,9 +167,9 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
 def _data_report(
     snapshot: dataset.Snapshot, images: Sequence[TrainImage], left_out: Sequence[tuple[int, CustomAIError]]
 ) -> dict[str, Any]:
-    together = pictures.near_duplicates(images)
     reasons = {task: str(error) for task, error in left_out}
-    return data_report(snapshot.classes, images, together, reasons, {})
+    groups = {image.task_id: image.group for image in images if image.group is not None}
+    return data_report(snapshot.classes, images, groups, reasons, {})
 
 
 def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:

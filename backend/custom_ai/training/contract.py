@@ -33,6 +33,8 @@ class TrainImage:
     path: Path
     size: ImageSize
     boxes: tuple[Box, ...]
+    group: int | None = None
+    """The same number for near-duplicates, which stay on one side of every split; None: it stands alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Recipe:
     passes: int
     seconds: float
     trainer: str = "yolo"
-    batch: int = 8
+    batch: int = 4
     learning_rate: float = 0.001
     freeze: int = 0
     """How many of the first layers keep their weights, when there are base weights."""

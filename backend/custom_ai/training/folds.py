@@ -30,6 +30,10 @@ def plan(snapshot: dataset.Snapshot, images: Sequence[TrainImage], *, hold_out: 
     something else too.
     """
     apart = dataset.held_out(snapshot) if hold_out or len(images) >= ENOUGH else frozenset()
+    if apart:
+        # near-duplicates follow the first of them: nobody is tested on what was learned by heart
+        units = [unit for unit in _units(images) if unit[0].task_id in apart]
+        apart = frozenset(image.task_id for unit in units for image in unit) or apart
     return TrainSet(
         classes=snapshot.classes,
         train=tuple(image for image in images if image.task_id not in apart),
@@ -42,24 +46,37 @@ def make_folds(images: Sequence[TrainImage], count: int = FOLDS) -> list[tuple[T
     """Share the pictures out into at most ``count`` folds, each class as evenly as possible.
 
     Deterministic: depends on the pictures' labels and task ids alone. Pictures with a rare class are given
-    out first, each to the fold that has the fewest boxes of its rarest class, then the fewest pictures.
+    out first, each to the fold that has the fewest boxes of its rarest class, then the fewest pictures;
+    near-duplicates go together.
     A class that lives in one picture only is never learned by the sibling that is scored on it. No fold is
     empty: with fewer pictures than folds there are fewer folds.
     """
-    count = min(count, len(images))
+    units = _units(images)
+    if len(units) < 2:  # a series of one scene: a flattering score says more than none
+        units = [[image] for image in images]
+    count = min(count, len(units))
     total = Counter(box.label for image in images for box in image.boxes)
     have = [Counter[str]() for _ in range(count)]
     folds: list[list[TrainImage]] = [[] for _ in range(count)]
 
-    def rarest(image: TrainImage) -> str:
-        return min((box.label for box in image.boxes), key=lambda label: (total[label], label), default="")
+    def rarest(unit: Sequence[TrainImage]) -> str:
+        labels = (box.label for image in unit for box in image.boxes)
+        return min(labels, key=lambda label: (total[label], label), default="")
 
-    order = sorted(images, key=lambda image: (total[rarest(image)] or 1e9, dataset.side(image.task_id)))
+    order = sorted(units, key=lambda unit: (total[rarest(unit)] or 1e9, dataset.side(unit[0].task_id)))
     most = -(-len(images) // count) if count else 0
-    for image in order:
-        label = rarest(image)
-        open_ = [n for n in range(count) if len(folds[n]) < most]
+    for unit in order:
+        label = rarest(unit)
+        open_ = [n for n in range(count) if len(folds[n]) + len(unit) <= most] or [*range(count)]
         chosen = min(open_, key=lambda n: (bool(folds[n]) and have[n][label], len(folds[n]), n))
-        folds[chosen].append(image)
-        have[chosen].update(box.label for box in image.boxes)
+        folds[chosen] += unit
+        have[chosen].update(box.label for image in unit for box in image.boxes)
     return [tuple(fold) for fold in folds if fold]
+
+
+def _units(images: Sequence[TrainImage]) -> list[list[TrainImage]]:
+    """Near-duplicates together, every other picture by itself; in the order of the pictures."""
+    units: dict[object, list[TrainImage]] = {}
+    for image in images:
+        units.setdefault(("alone", image.task_id) if image.group is None else image.group, []).append(image)
+    return list(units.values())
