@@ -69,6 +69,9 @@ class Result:
     score_high: float | None
     method: str
     seconds: float
+    """Of everything that the run itself does, so with export and honest score ..."""
+    training_seconds: float
+    """... and without the score."""
     memory_mb: float
     images: int
     drawn: dict[str, list[float]]
@@ -82,7 +85,9 @@ def run(job: Job, work: Path) -> Result:
     prepare_environment(work)
     import ultralytics  # noqa: F401  # both start with it loaded
 
-    name, seconds, predicted, own = (_candidate if ours else _defaults)(job, classes, learnt, tested, work)
+    name, seconds, training_seconds, predicted, own = (_candidate if ours else _defaults)(
+        job, classes, learnt, tested, work
+    )
     scores = evaluate([image.boxes for image in tested], predicted, classes, resamples=1)
     draw = random.Random(job.seed)
     drawn: dict[str, list[float]] = {str(count): [] for count in DRAWN}
@@ -92,10 +97,23 @@ def run(job: Job, work: Path) -> Result:
         drawn[str(count)].append(round(part.map50, 4))
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # on a CPU there are no worker processes
     low, score, high, method = own
-    return Result(name, scores.map50, scores.map50_95, score, low, high, method, seconds, memory_mb, len(learnt), drawn)
+    return Result(
+        name=name,
+        map50=scores.map50,
+        map50_95=scores.map50_95,
+        score=score,
+        score_low=low,
+        score_high=high,
+        method=method,
+        seconds=seconds,
+        training_seconds=training_seconds,
+        memory_mb=memory_mb,
+        images=len(learnt),
+        drawn=drawn,
+    )
 
 
-Outcome = tuple[str, float, list[tuple[Box, ...]], tuple[float | None, float | None, float | None, str]]
+Outcome = tuple[str, float, float, list[tuple[Box, ...]], tuple[float | None, float | None, float | None, str]]
 
 
 def _candidate(
@@ -119,13 +137,22 @@ def _candidate(
     for image in tested:
         predicted += model.predict([read_pixels(image)], SCORING_MIN_SCORE)
     own = result.scores
-    return recipe.name, result.seconds, predicted, (own.map50_low, own.map50, own.map50_high, own.method)
+    return (
+        recipe.name,
+        result.seconds,
+        result.trained.seconds,
+        predicted,
+        (own.map50_low, own.map50, own.map50_high, own.method),
+    )
 
 
 def _defaults(
     job: Job, classes: Sequence[str], learnt: list[TrainImage], tested: list[TrainImage], work: Path
 ) -> Outcome:
-    """As in ultralytics' documentation, without plots, which want fonts from the network."""
+    """As in ultralytics' documentation, without plots, which want fonts from the network.
+
+    It validates after each epoch, as it does by default, on the pictures that it learns from: there are no others.
+    """
     from ultralytics import YOLO
 
     write_yolo(work / "yolo", classes, learnt)
@@ -155,7 +182,7 @@ def _defaults(
                 if x1 < x2 and y1 < y2
             )
         )
-    return "defaults", seconds, predicted, (None, None, None, "")
+    return "defaults", seconds, seconds, predicted, (None, None, None, "")
 
 
 if __name__ == "__main__":

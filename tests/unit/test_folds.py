@@ -129,7 +129,7 @@ def test_siblings_share_the_candidates_time(train: Train, tmp_path: Path) -> Non
     assert own.passes == RECIPE.passes
     assert {one.passes for one in siblings} == {round(RECIPE.passes * SHARE)}
     assert own.seconds < RECIPE.seconds / (1 + FOLDS * SHARE)
-    assert all(one.seconds < RECIPE.seconds / 2 for one in siblings[:2])  # what is left over is for the last
+    assert all(one.seconds < RECIPE.seconds / 2 for one in siblings[:-1])  # what is left over is for the last
 
 
 def test_held_out_pictures_are_used_when_there_are_any(train: Train, tmp_path: Path) -> None:

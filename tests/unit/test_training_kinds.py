@@ -54,9 +54,13 @@ def result(data: TrainSet, tmp_path_factory: pytest.TempPathFactory) -> Candidat
 def test_trains_and_scores(result: CandidateResult, data: TrainSet) -> None:
     assert result.trained.passes == 80
     assert set(result.predictions) == {image.task_id for image in data.held_out}
-    shapes = [box for boxes in result.predictions.values() for box in boxes]
-    assert shapes
-    assert all(len(box.outline) == 4 if data.kind is LabelKind.ROTATED_BOX else len(box.outline) >= 3 for box in shapes)
+    assert result.scores.images == 2
+    model = Model.load(result.trained.onnx_path, CLASSES, 96)
+    assert model.kind is data.kind
+    predicted = model.predict([read_pixels(image) for image in data.held_out], 1e-6)
+    assert all(predicted)  # so short a training sees little, but something
+    corners = {len(box.outline) for boxes in predicted for box in boxes}
+    assert corners == {4} if data.kind is LabelKind.ROTATED_BOX else min(corners) >= 3
 
 
 def test_onnx_follows_the_contract(result: CandidateResult, data: TrainSet) -> None:
@@ -82,7 +86,10 @@ def test_onnx_follows_the_contract(result: CandidateResult, data: TrainSet) -> N
 def test_served_shapes_equal_those_of_ultralytics(
     result: CandidateResult, data: TrainSet, tmp_path: Path, architecture: str
 ) -> None:
-    """Scores, and the corners of rotated boxes, within 0.002; masks with an IoU of at least 0.95.
+    """Scores within 0.002; corners within 0.75 pixels of the network's input; masks with an IoU of at least 0.95.
+
+    Ultralytics takes one scale for both axes, we those by which the picture was really scaled to whole pixels: that
+    is a third of a percent here, and the boxes of an untrained network are larger than the picture.
 
     After so short a training all scores are nearly equal, and what is suppressed is a matter of the last digit.
     So ours are not suppressed here: the 20 best of ultralytics' must be among all that the network says.
@@ -108,7 +115,7 @@ def test_served_shapes_equal_those_of_ultralytics(
             np.ascontiguousarray(pixels[..., ::-1]),  # it expects BGR
             imgsz=trained.image_size,
             conf=1e-6,
-            iou=0.7,
+            iou=0.95,  # almost nothing is suppressed
             device="cpu",
             verbose=False,
             max_det=20,
@@ -118,7 +125,7 @@ def test_served_shapes_equal_those_of_ultralytics(
             compared += _same_corners(ours, theirs.obb, image)
         else:
             compared += _same_masks(ours, theirs, image)
-    assert compared >= 40
+    assert compared >= 20
 
 
 def _same_corners(ours: tuple[Box, ...], theirs: Any, image: TrainImage) -> int:
@@ -129,7 +136,7 @@ def _same_corners(ours: tuple[Box, ...], theirs: Any, image: TrainImage) -> int:
             np.abs(np.array(box.outline)[:, None] - (corners / size)[None]).max(axis=2).min(axis=1).max()
             for box in _alike(ours, label, score)
         ]
-        assert min(gaps) < 0.002
+        assert min(gaps) < 0.75 / 96
     return len(theirs)
 
 

@@ -38,7 +38,7 @@ def _rectangle(points: NDArray[np.float64], tilt: float) -> NDArray[np.float64]:
     """The corners of the rectangle turned by ``tilt`` around points x y: (n, 2) -> (4, 2) clockwise."""
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
     (x1, y1), (x2, y2) = (limit(points @ turn.T, axis=0) for limit in (np.min, np.max))
-    return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]) @ turn
+    return np.asarray(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]) @ turn, np.float64)
 
 
 def _polygon(visible: NDArray[np.bool_]) -> NDArray[np.float64]:

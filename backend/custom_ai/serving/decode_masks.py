@@ -54,17 +54,7 @@ def decode_masks(
         outline = _outline(edge, place) if edge is not None else ()
         if outline:
             x, y = zip(*outline, strict=True)
-            shapes.append(
-                Box(
-                    classes[label],
-                    min(x),
-                    min(y),
-                    max(x),
-                    max(y),
-                    score=min(float(score), 1.0),
-                    outline=outline,
-                )
-            )
+            shapes.append(Box(classes[label], min(x), min(y), max(x), max(y), min(float(score), 1.0), outline=outline))
     return tuple(shapes)
 
 

@@ -35,19 +35,13 @@ def decode_rotated(
     found = find(output, len(classes), min_score)
     found = found[suppress_rotated(np.concatenate([found.box, found.extra], axis=1), found.label, iou)]
     corners = _corners(found, place) / [place.width, place.height]
-    low, high = np.clip(corners.min(axis=1), 0.0, 1.0), np.clip(corners.max(axis=1), 0.0, 1.0)
+    bounds = np.clip(np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1), 0.0, 1.0)
     return tuple(
-        Box(
-            classes[label],
-            *first,
-            *last,
-            score=min(float(score), 1.0),
-            outline=tuple((x, y) for x, y in outline),
+        Box(classes[label], x1, y1, x2, y2, min(float(score), 1.0), outline=tuple((x, y) for x, y in outline))
+        for label, score, (x1, y1, x2, y2), outline in zip(
+            found.label, found.score, bounds.tolist(), corners.tolist(), strict=True
         )
-        for label, score, first, last, outline in zip(
-            found.label, found.score, low.tolist(), high.tolist(), corners.tolist(), strict=True
-        )
-        if first[0] < last[0] and first[1] < last[1]
+        if x1 < x2 and y1 < y2
     )
 
 
@@ -65,7 +59,7 @@ def _corners(found: Found, place: Letterbox) -> Floats:
     x = width[:, None] / 2 * [-1, 1, 1, -1]
     y = height[:, None] / 2 * [-1, -1, 1, 1]
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    return centre[:, None, :] + np.stack([x * cos - y * sin, x * sin + y * cos], axis=2)
+    return np.asarray(centre[:, None, :] + np.stack([x * cos - y * sin, x * sin + y * cos], axis=2), np.float64)
 
 
 def suppress_rotated(boxes: Floats, labels: NDArray[np.int64], iou: float) -> NDArray[np.int64]:

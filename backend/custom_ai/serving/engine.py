@@ -48,11 +48,11 @@ class Model:
 
         Raises ModelError when the file is not a network of that kind with one score per class.
         """
-        kind = _kind(onnx_path)
         try:
             engine, network = "openvino", _openvino(onnx_path, threads)
         except (ImportError, RuntimeError):  # no wheel for this machine, or a CPU that it does not support
             engine, network = "onnxruntime", _onnxruntime(onnx_path, threads)
+        kind = _kind(onnx_path)
         model = cls(network, classes, image_size, engine, kind)
         outputs = model._run(np.zeros((1, 3, 64, 64), np.float32))
         if len(outputs) != (2 if kind is LabelKind.POLYGON else 1):
@@ -95,15 +95,10 @@ class Model:
 
 
 def _kind(onnx_path: Path) -> LabelKind:
-    """What the metadata of a network say; OpenVINO does not hand them on."""
+    """What the metadata of a readable network say; OpenVINO does not hand them on."""
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        graph = onnx.load(onnx_path, load_external_data=False)
-    except DecodeError as error:
-        raise ModelError(model=onnx_path.name, why="it is not a readable ONNX file") from error
-    facts = {entry.key: entry.value for entry in graph.metadata_props}
+    facts = {entry.key: entry.value for entry in onnx.load(onnx_path).metadata_props}
     try:
         return LabelKind(facts.get("kind", LabelKind.BOX))
     except ValueError as error:

@@ -34,12 +34,12 @@ from custom_ai.types import Box
 SCORING_MIN_SCORE = 0.005
 """Average precision needs the uncertain boxes too."""
 CHUNK = 8
-OVERHEAD_S = 4.0
+OVERHEAD_S = 3.0
 """Seconds that a training takes besides its passes: setting up, export, scoring a dozen pictures."""
 STAGES = {"preparing": (0.0, 0.0), "training": (0.0, 0.9), "exporting": (0.9, 0.95), "scoring": (0.95, 1.0)}
 """Where the stages of one training lie within it."""
 HELD_OUT = N_("scored on pictures that were held out")
-CROSS_VALIDATED = N_("cross-validation in 3 parts; the model itself learned from all pictures")
+CROSS_VALIDATED = N_("cross-validation in 2 parts; the model itself learned from all pictures")
 
 Found = dict[int, tuple[Box, ...]]
 """Predicted boxes by task."""
