@@ -5,7 +5,11 @@ to score on, which is close to throwing dice, and takes them from training. So a
 cross-validation: the candidate itself learns from all pictures; its siblings, trained by the same recipe in
 a part of its passes, each learn from all but one fold and are scored on that fold. Every picture then counts
 once, and was never seen by the sibling that is asked about it. A sibling has learned less than the candidate,
-so the score is more often too low than too high.
+so the score is more often too low than too high, most of all for recipes that learn slowly.
+
+Measured with 9 pictures of blood cells (one seed; mAP50 on 100 unseen pictures / own score): .85/.75, .87/.64,
+.82/.58, .78/.62; the pick was the second best, 0.013 below the best. Three siblings with a quarter of the passes
+gave .59 for .84: passes are worth more than labels, so fewer siblings that learn longer say more.
 """
 
 from __future__ import annotations
@@ -18,8 +22,7 @@ from custom_ai.training.contract import TrainImage, TrainSet
 
 FOLDS = 2
 SHARE = 0.5
-"""Of the candidate's passes, for each sibling. Passes are worth more than labels: three siblings with a quarter of
-the passes scored .59 where the candidate, on pictures that nobody had seen, was worth .84."""
+"""Of the candidate's passes, for each sibling: half of the time of a candidate goes into its score."""
 ENOUGH = 100
 """With so many pictures, a fifth of them is enough to score on, and cross-validation would gain little."""
 
