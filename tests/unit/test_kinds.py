@@ -22,6 +22,7 @@ from custom_ai.labelstudio.projects import Project as RemoteProject
 from custom_ai.pipeline import overview
 from custom_ai.pipeline.connect import change_project, connect, use_kind
 from custom_ai.pipeline.look import look
+from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.pipeline.train import request_run, train
 from custom_ai.services import Services
 from custom_ai.state.tables import DatasetSnapshot, Project, Run, SelectionImage, Task, now
@@ -216,9 +217,10 @@ def test_the_rule_compares_with_runs_of_the_same_kind(services: Services) -> Non
                 status="done",
             )
         )
-    look(services, 1)
+    look_and_follow(services, 1)
     assert rung(services) == []  # twelve labels, as at the last run
     use_kind(services, 1, "polygon", by="me")
+    look_and_follow(services, 1)
     assert [job for job, _ in rung(services)] == ["look", "train"]
 
 
