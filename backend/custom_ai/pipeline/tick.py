@@ -31,8 +31,11 @@ def tick(services: Services) -> None:
 def reconcile(services: Services, project_id: int) -> None:
     """Make up for lost webhooks: is our registration intact, and what has changed?"""
     try:
-        repair_registration(services, project_id)
-        look_and_follow(services, project_id)
+        look_and_follow(services, project_id)  # first: it notices that the project is gone
+        with services.database.read() as session:
+            gone = session.get_one(Project, project_id).gone_at is not None
+        if not gone:
+            repair_registration(services, project_id)
     except CustomAIError as error:
         log.warning("project %s could not be reconciled: %s", project_id, error)
 
