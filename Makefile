@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
 ARGS ?=
 
-.PHONY: demo test test-unit test-flow lint setup setup-test browser translations clean
+.PHONY: demo test test-unit test-flow lint setup setup-test translations clean
 
 demo: setup $(LS_VENV)/.ready
 	$(BIN)/custom-ai demo $(ARGS)
@@ -28,7 +28,7 @@ test-flow: setup-test
 
 setup: $(VENV)/.ready
 
-setup-test: $(VENV)/.ready-test $(LS_VENV)/.ready $(ML_VENV)/.ready browser
+setup-test: $(VENV)/.ready-test $(LS_VENV)/.ready $(ML_VENV)/.ready
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Custom AI needs Python 3.11 or newer; call make PYTHON=/path/to/python3.11"; exit 1; }
@@ -58,11 +58,6 @@ $(ML_VENV)/.ready: $(VENV)/.ready-test Makefile
 	theirs=$$($(ML_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	echo "import site; site.addsitedir('$$ours')" > $$theirs/custom_ai.pth
 	touch $@
-
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
-		|| { echo "The browser tests need Chromium: sudo apt-get install chromium"; exit 1; }
 
 # After changing a text that people see: extract, merge into the Korean catalogue, compile.
 translations: setup-test
