@@ -1,0 +1,83 @@
+"""Projects at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from custom_ai.errors import N_, NotFound
+from custom_ai.pipeline.look import kind_of, project_readiness
+from custom_ai.pipeline.overview.models import model
+from custom_ai.pipeline.overview.votes import shown_selection
+from custom_ai.pipeline.overview.words import Translate, iso
+from custom_ai.pipeline.overview.work import shown_job, shown_run
+from custom_ai.pipeline.vote import champion
+from custom_ai.services import Services
+from custom_ai.state.journal import render
+from custom_ai.state.tables import AutoLabelJob, Candidate, Project, Run, Selection, Task
+
+
+def projects(services: Services) -> list[int]:
+    """The ids of all connected projects."""
+    with services.database.read() as session:
+        return list(session.scalars(select(Project.id).where(Project.gone_at.is_(None)).order_by(Project.id)))
+
+
+def project(services: Services, project_id: int, translate: Translate = str) -> dict[str, Any]:
+    """Everything about one project at a glance. Raises NotFound."""
+    with services.database.read() as session:
+        row = session.get(Project, project_id)
+        if row is None:
+            raise NotFound(what=N_("project"), id=project_id)
+        state = project_readiness(session, services, row)
+        every = project_readiness(session, services, row, row.available_classes)
+        best = champion(session, project_id)
+        run = session.scalar(select(Run).where(Run.project_id == project_id).order_by(Run.id.desc()).limit(1))
+        selection = session.scalar(
+            select(Selection).where(Selection.project_id == project_id).order_by(Selection.id.desc()).limit(1)
+        )
+        job = session.scalar(
+            select(AutoLabelJob).where(AutoLabelJob.project_id == project_id).order_by(AutoLabelJob.id.desc()).limit(1)
+        )
+        return {
+            "id": row.id,
+            "title": row.title,
+            "connected": row.connected_at is not None and row.gone_at is None,
+            "problem": render(row.problem, translate),
+            "looked_at": iso(row.looked_at),
+            "kind": kind_of(row).value,
+            "kinds": row.available_kinds,
+            "classes": row.available_classes,
+            "chosen_classes": row.chosen_classes or row.available_classes,
+            "settings": {
+                "auto_train": row.auto_train,
+                "retrain_below": row.retrain_below,
+                "auto_label": row.auto_label,
+                "labels_per_class": state.needed,
+            },
+            "labels": state.counts,
+            "labels_of_all_classes": every.counts,
+            "needed": state.needed,
+            "ready": state.ready,
+            "missing": state.missing,
+            "tasks": _task_counts(session, project_id, best),
+            "champion": None if best is None else model(best, translate),
+            "run": None if run is None else shown_run(run, translate),
+            "selection": None if selection is None else shown_selection(session, selection, translate),
+            "auto_label": None if job is None else shown_job(session, job, translate),
+        }
+
+
+def _task_counts(session: Session, project_id: int, best: Candidate | None) -> dict[str, int]:
+    def count(*conditions: Any) -> int:
+        query = select(func.count()).select_from(Task).where(Task.project_id == project_id, *conditions)
+        return session.scalar(query) or 0
+
+    return {
+        "total": count(),
+        "touched": count(Task.touched),
+        "untouched": count(~Task.touched),
+        "pre_labelled": 0 if best is None else count(~Task.touched, Task.predicted_version == best.version),
+    }

@@ -1,0 +1,73 @@
+"""Training runs and auto-labelling jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from custom_ai.errors import N_, NotFound
+from custom_ai.pipeline.label import job_counts
+from custom_ai.pipeline.overview.models import model
+from custom_ai.pipeline.overview.words import Translate, iso
+from custom_ai.services import Services
+from custom_ai.state.journal import render
+from custom_ai.state.tables import AutoLabelJob, Run
+
+
+def run(services: Services, run_id: int, translate: Translate = str) -> dict[str, Any]:
+    """One training run with its candidates. Raises NotFound."""
+    with services.database.read() as session:
+        row = session.get(Run, run_id)
+        if row is None:
+            raise NotFound(what=N_("run"), id=run_id)
+        return shown_run(row, translate)
+
+
+def job(services: Services, job_id: int, translate: Translate = str) -> dict[str, Any]:
+    """One auto-labelling job. Raises NotFound."""
+    with services.database.read() as session:
+        row = session.get(AutoLabelJob, job_id)
+        if row is None:
+            raise NotFound(what=N_("auto-labelling job"), id=job_id)
+        return shown_job(session, row, translate)
+
+
+def shown_run(row: Run, translate: Translate) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "project": row.project_id,
+        "status": row.status,
+        "stage": row.stage,
+        "trigger": row.trigger,
+        "requested_by": row.requested_by,
+        "kind": row.kind,
+        "classes": row.classes,
+        "labels": row.labels,
+        "snapshot": None if row.snapshot is None else row.snapshot.sha256,
+        "images": None if row.snapshot is None else row.snapshot.images,
+        "data_report": row.data_report,
+        "left_out": [{"task": task, "reason": render(why, translate)} for task, why in row.left_out],
+        "reason": render(row.reason, translate),
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "candidates": [model(one, translate) for one in row.candidates],
+    }
+
+
+def shown_job(session: Session, row: AutoLabelJob, translate: Translate) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "project": row.project_id,
+        "status": row.status,
+        "trigger": row.trigger,
+        "requested_by": row.requested_by,
+        "model": row.candidate.version,
+        "threshold": row.threshold,
+        "reason": render(row.reason, translate),
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "tasks": job_counts(session, row.id),
+    }
