@@ -6,12 +6,14 @@ Only Label Studio is missing: who is asking and what they may see is said by ``H
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
+from flask.testing import FlaskClient
 from flask_wtf.csrf import CSRFProtect
 from PIL import Image
 from sqlalchemy import select
@@ -229,3 +231,24 @@ def _candidate(run: Run, place: int, title: str, status: str) -> Candidate:
     elif status in ("failed", "cancelled"):
         one.status = "cancelled"
     return one
+
+
+def page(client: FlaskClient, path: str, status: int = 200) -> str:
+    answer = client.get(path, follow_redirects=True)
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    return answer.get_data(as_text=True)
+
+
+def post(client: FlaskClient, path: str, on: str, **fields: object) -> str:
+    """Send a form as the page ``on`` would, and return the page that follows."""
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page(client, on))
+    assert token is not None
+    answer = client.post(path, data={"csrf_token": token[1], **fields}, follow_redirects=True)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert answer.history, "expected a redirect after the POST"
+    return answer.get_data(as_text=True)
+
+
+def visible(html: str) -> str:
+    """The text of a page, without tags and with single spaces."""
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
