@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from custom_ai.training.evaluation import DEFAULT_THRESHOLD, evaluate
+from custom_ai.training.matching import ap50_by_draw, mean_of_classes, picture_draws
 from custom_ai.types import Box
 
 CLASSES = ("a", "b", "c", "never")
@@ -142,3 +144,21 @@ def test_lengths_must_agree() -> None:
 def test_scores_are_plain_numbers() -> None:
     content = evaluate(*random_case(1, 3), CLASSES).to_dict()
     assert not any(isinstance(value, np.generic) for value in [*content.values(), *content["per_class"]["a"].values()])
+
+
+def test_draws_of_a_bootstrap_say_how_sure_each_class_is() -> None:
+    cat, dog = Box("cat", 0.1, 0.1, 0.3, 0.3), Box("dog", 0.5, 0.5, 0.8, 0.8)
+    truth = [(cat, dog), (cat,), (cat,), (cat,)]
+    seen = [(replace(cat, score=0.9), replace(dog, score=0.9)), (replace(cat, score=0.8),), (), ()]
+    scores = evaluate(truth, seen, ["cat", "dog", "cow"])
+    cats, dogs, cows = (scores.per_class[name] for name in ("cat", "dog", "cow"))
+    assert cats.ap50_low < cats.ap50 < cats.ap50_high
+    assert cats.ap50_95 == pytest.approx(cats.ap50)  # what was found lies exactly
+    assert (dogs.ap50_low, dogs.ap50_high) == (1.0, 1.0)
+    assert (cows.ap50, cows.ap50_low, cows.ap50_high) == (0.0, 0.0, 1.0)  # nobody knows
+    draws = picture_draws(4, 50)
+    assert draws.sum(axis=1).tolist() == [4] * 50
+    by_draw = ap50_by_draw(truth, seen, ["cat", "dog"], draws)
+    assert by_draw.shape == (50, 2)
+    assert np.isnan(by_draw[draws[:, 0] == 0, 1]).all()  # the only dog is not among them
+    assert not np.isnan(mean_of_classes(by_draw)).any()

@@ -17,7 +17,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from custom_ai.overlap import iou
-from custom_ai.training.evaluation import evaluate, overlaps
+from custom_ai.training.evaluation import evaluate
+from custom_ai.training.matching import overlaps
 from custom_ai.training.outlines import outline_overlaps
 from custom_ai.types import Box, Outline
 
