@@ -31,6 +31,9 @@ class CustomAIError(Exception):
         self.params = params
         super().__init__(self.text())
 
+    def __reduce__(self) -> tuple[Callable[..., CustomAIError], tuple[type[CustomAIError], dict[str, object]]]:
+        return _made_again, (type(self), self.params)  # exceptions are pickled with positional arguments otherwise
+
     def text(self, translate: Callable[[str], str] = str) -> str:
         """The message in the language of ``translate``, with the values filled in.
 
@@ -41,6 +44,10 @@ class CustomAIError(Exception):
             for name, value in self.params.items()
         }
         return translate(self.template).format(**values)
+
+
+def _made_again(kind: type[CustomAIError], params: dict[str, object]) -> CustomAIError:
+    return kind(**params)
 
 
 class BadInput(CustomAIError):
@@ -63,9 +70,32 @@ class NotReady(CustomAIError):
     template = N_("Not enough labels yet: {missing}. Every chosen class needs {needed}.")
 
 
+class ArchiveTooLarge(BadInput):
+    code, status = "archive_too_large", 413
+    template = N_(
+        "An archive of {size} bytes is not taken, at most {limit} are (CUSTOM_AI_UPLOAD_MAX_BYTES). "
+        "Split it into several archives."
+    )
+
+
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+    template = N_("{there} of {size} bytes have arrived. Send the rest from there on.")
+
+
 class Unauthorized(CustomAIError):
     code, status = "unauthorized", 401
     template = N_("Please sign in to Label Studio at {url} first, or send a Label Studio token.")
+
+
+class LinkInvalid(CustomAIError):
+    code, status = "link_invalid", 403
+    template = N_("This link cannot be used: {why}. Ask the person who sent it to you for a new one.")
+
+
+class LinkInvalid(CustomAIError):
+    code, status = "link_invalid", 403
+    template = N_("This link cannot be used: {why}. Ask the person who sent it to you for a new one.")
 
 
 class SettingsError(CustomAIError):
@@ -76,6 +106,13 @@ class SettingsError(CustomAIError):
 class Cancelled(CustomAIError):
     code, status = "cancelled", 409
     template = N_("Cancelled on request.")
+
+
+class DiskFull(CustomAIError):
+    code, status = "disk_full", 507
+    template = N_(
+        "There is no room left in {folder}: free some space there, or move CUSTOM_AI_STATE_DIR to another disk."
+    )
 
 
 # Label Studio
@@ -131,6 +168,13 @@ class ImageForbidden(ImageError):
 class TrainingError(CustomAIError):
     code = "training"
     template = N_("Training failed: {why}.")
+
+
+class WeightsError(CustomAIError):
+    """Base weights cannot be had. Training goes on without them."""
+
+    code, status = "weights", 502
+    template = N_("The base weights {name} could not be had: {why}.")
 
 
 class ModelError(CustomAIError):

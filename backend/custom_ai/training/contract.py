@@ -141,6 +141,16 @@ class Progress:
     loss: float | None = None
 
 
+class Tell(Protocol):
+    """Takes a message for people (a template marked with N_, and its values) that stays with the candidate."""
+
+    def __call__(self, template: str, **params: object) -> None: ...
+
+
+def say_nothing(template: str, **params: object) -> None:
+    """For those who do not want to be told."""
+
+
 def _ignore(progress: Progress) -> None:
     return
 
@@ -155,7 +165,8 @@ class TrainContext:
 
     ``device`` is "cpu", "cuda:0", ... or empty for the best there is. ``report`` must be called at least
     once a second or once a batch, ``cancelled`` as often; when it says True the trainer raises
-    Cancelled. ``weights`` are the base weights that were found, by the name a recipe gives them.
+    Cancelled. ``weights`` are the base weights that were found, by the name a recipe gives them. ``tell`` is
+    for what people should know although it stops nothing, such as a smaller batch for lack of memory.
     """
 
     work_dir: Path
@@ -164,6 +175,7 @@ class TrainContext:
     report: Callable[[Progress], None] = _ignore
     cancelled: Callable[[], bool] = _never
     weights: Mapping[str, BaseWeights] = field(default_factory=dict)
+    tell: Tell = say_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,8 @@ class Trained:
     seconds: float
     passes: int
     """Pictures that were really shown."""
+    batch: int = 0
+    """Pictures per step that there was memory for; 0: as the recipe says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,24 @@ taken from ``TrainContext.weights``, i.e. from places that the administrator cho
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import time
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from custom_ai import exhaustion
 from custom_ai.dataset import write_yolo
 from custom_ai.errors import N_, Cancelled, CustomAIError, TrainingError
+from custom_ai.training import memory
 from custom_ai.training.contract import Progress, Recipe, TrainContext, Trained, TrainerSpec, TrainSet
 from custom_ai.types import LabelKind
 
+WEIGHTS, ONNX = "weights.pt", "model.onnx"
+"""What a training leaves in its folder."""
 RANDOM_START = N_("random start: no base weights were at hand")
 
 
@@ -47,25 +54,51 @@ class YoloTrainer:
         ):
             warnings.simplefilter("ignore")
             try:
-                passes, weights_path, onnx_path = self._run(recipe, data, folder, base.path if base else None, context)
+                used, passes = self._with_enough_memory(recipe, data, folder, base.path if base else None, context)
             except CustomAIError:
                 raise
-            except MemoryError as error:
-                raise TrainingError(why=N_("there is not enough memory")) from error
             except Exception as error:  # ultralytics raises bare exceptions of many kinds
-                raise TrainingError(why=_reason(error)) from error
+                raise exhaustion.explain(error, context.work_dir) or TrainingError(why=_reason(error)) from error
         return Trained(
-            weights_path=weights_path,
-            onnx_path=onnx_path,
+            weights_path=context.work_dir / WEIGHTS,
+            onnx_path=context.work_dir / ONNX,
             base_weights=base.origin if base else RANDOM_START,
-            image_size=recipe.image_size,
+            image_size=used.image_size,
             seconds=round(time.monotonic() - started, 2),
             passes=passes,
+            batch=used.batch,
         )
 
-    def _run(
+    def _with_enough_memory(
         self, recipe: Recipe, data: TrainSet, folder: Path, base: Path | None, context: TrainContext
-    ) -> tuple[int, Path, Path]:
+    ) -> tuple[Recipe, int]:
+        """The recipe as it could be followed, smaller when memory ran out, and the passes that were done."""
+        from custom_ai.training.yolo_loop import has_gpu
+
+        started = time.monotonic()
+        if has_gpu(context.device):
+            recipe = replace(recipe, batch=memory.batch_on_gpu(recipe, len(data.train)))
+        current = recipe
+        while True:
+            try:
+                return current, self._run(current, data, folder, base, context)
+            except Exception as error:
+                if not exhaustion.memory(error):
+                    raise
+                next_ = memory.smaller(current)
+                if next_ is None:
+                    raise
+            # Only here, where the error and with it the frames that hold the tensors are gone, can memory be freed.
+            free_memory()
+            left_s = max(recipe.seconds - (time.monotonic() - started), 0.5 * recipe.seconds)
+            current = replace(next_, seconds=left_s)
+            context.tell(
+                N_("There was not enough memory; going on with {batch} images at a time, {size} pixels wide."),
+                batch=current.batch,
+                size=current.image_size,
+            )
+
+    def _run(self, recipe: Recipe, data: TrainSet, folder: Path, base: Path | None, context: TrainContext) -> int:
         # They need the environment, and take seconds.
         from custom_ai.training.yolo_export import save
         from custom_ai.training.yolo_loop import Loop
@@ -75,11 +108,10 @@ class YoloTrainer:
         loop.train()
         _stop_if_cancelled(context)
         context.report(Progress("exporting", 0.0))
-        weights_path, onnx_path = context.work_dir / "weights.pt", context.work_dir / "model.onnx"
-        save(loop, weights_path, onnx_path)
+        save(loop, context.work_dir / WEIGHTS, context.work_dir / ONNX)
         context.report(Progress("exporting", 1.0, 0.0))
         _stop_if_cancelled(context)
-        return loop.passes_done, weights_path, onnx_path
+        return loop.passes_done
 
 
 def prepare_environment(work_dir: Path) -> None:
@@ -100,6 +132,17 @@ def prepare_environment(work_dir: Path) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
+def free_memory() -> None:
+    """Give back what a finished training held: its network hangs in cycles; torch and libc keep freed blocks."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):  # not everywhere is glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _stop_if_cancelled(context: TrainContext) -> None:
     if context.cancelled():
         raise Cancelled
@@ -108,8 +151,8 @@ def _stop_if_cancelled(context: TrainContext) -> None:
 def _reason(error: Exception) -> str:
     """The first line of a foreign message, in words that do not leak paths where we know better ones."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "out of memory" in text.lower() or "allocate memory" in text.lower():
-        return N_("there is not enough memory")
+    if text.startswith("Invalid CUDA"):
+        return N_("the device in CUSTOM_AI_DEVICE is not there; leave it empty for the best that there is")
     if isinstance(error, FileNotFoundError):
         return N_("some of the images cannot be read")
     return f"{type(error).__name__}: {text[:200]}"

@@ -13,6 +13,7 @@ schedule instead of being cut off in the middle of a long one.
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -26,6 +27,7 @@ from ultralytics.nn.tasks import load_checkpoint, yaml_model_load
 from ultralytics.utils import LOGGER, SETTINGS
 
 from custom_ai.errors import N_, Cancelled, TrainingError
+from custom_ai.training import imagenet
 from custom_ai.training.contract import Progress, Recipe, TrainContext
 from custom_ai.training.yolo_models import HALF_MODELS, MODELS, TASKS, with_head
 from custom_ai.types import LabelKind
@@ -36,6 +38,11 @@ FINAL_LEARNING_RATE = 0.01
 """Share of the learning rate that is left at the end."""
 CLOSE_MOSAIC = 0.75
 """Share of the budget after which single, uncomposed pictures are shown."""
+
+
+def has_gpu(device: str) -> bool:
+    """Whether ultralytics will train on a graphics card of Nvidia for this setting."""
+    return device != "cpu" and torch.cuda.is_available()
 
 
 class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type information
@@ -96,7 +103,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
                 "pretrained": False,
                 "cache": "ram",
                 "workers": 0,
-                "amp": False if context.device == "cpu" or not torch.cuda.is_available() else "bf16",
+                "amp": "bf16" if has_gpu(context.device) and torch.cuda.get_device_capability()[0] >= 8 else False,
                 "val": False,
                 "plots": False,
                 "save": False,
@@ -119,16 +126,28 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
 
     def setup_model(self) -> None:
         """Builds the network; never by a bare name, which ultralytics would try to download."""
-        weights: Any = load_checkpoint(self.base_path)[0] if self.base_path else None
+        weights: Any = self._base_weights() if self.base_path else None
         if not (self.recipe.architecture or weights):
             raise TrainingError(why=N_("the base weights of this recipe were not found"))
-        architecture = yaml_model_load(self.args.model) if self.recipe.architecture else weights.yaml
+        if self.recipe.architecture == imagenet.ARCHITECTURE:
+            architecture = imagenet.architecture()
+        else:
+            architecture = yaml_model_load(self.args.model) if self.recipe.architecture else weights.yaml
         # yolo26 and yolov10 have a second head that needs no NMS; with few images the first one is better
         # and half the work, and all architectures then give the same kind of output.
         architecture = {**with_head(architecture, self.kind), "end2end": False}
         self.model = self.get_model(cfg=architecture, weights=weights, verbose=False)
         if self.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
             self.model.__class__ = HALF_MODELS[self.kind]
+
+    def _base_weights(self) -> Any:
+        """The module in the base weights' file."""
+        if self.recipe.architecture == imagenet.ARCHITECTURE:
+            return imagenet.load_backbone(self.base_path)
+        try:
+            return load_checkpoint(self.base_path)[0]
+        except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+            raise TrainingError(why=N_("the file of the base weights cannot be read")) from error
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """The network, with all those of the weights whose names and shapes fit."""
@@ -210,6 +229,8 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         self.stop = False
 
     def _schedule(self) -> None:
+        # Otherwise ultralytics halves the batch by itself when memory runs out, and this schedule would not fit.
+        self._oom_retries = 3
         used = self._used()
         rise = min(used / WARMUP, 1.0)
         fall = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * (1 + math.cos(math.pi * used)) / 2
