@@ -42,10 +42,9 @@ class Readiness:
         return ", ".join(f"{name} {count}/{self.needed}" for name, count in self.counts.items()) or "-"
 
 
-def readiness(boxes: Iterable[Sequence[object]], classes: Sequence[str], needed: int) -> Readiness:
-    """Count hand-drawn shapes, given as the task table's [label, x1, y1, x2, y2, untouched, ...]."""
-    counts = Counter(str(box[0]) for box in boxes if not box[5])
-    return Readiness({name: counts[name] for name in classes}, needed)
+def count_labels(boxes: Iterable[Sequence[object]]) -> Counter[str]:
+    """Hand-drawn shapes by class, given as the task table's [label, x1, y1, x2, y2, untouched, ...]."""
+    return Counter(str(box[0]) for box in boxes if not box[5])
 
 
 def may_train_by_rule(state: Readiness, labels_at_last_run: int | None, *, disappointing: bool = False) -> bool:

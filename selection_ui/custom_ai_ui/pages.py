@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from custom_ai.errors import N_, BadInput, NotFound
-from custom_ai.pipeline import label, overview, train, vote
+from custom_ai.errors import N_, BadInput
+from custom_ai.pipeline import inbox, label, overview, preview, train, vote
 from custom_ai.pipeline.connect import change_project, use_kind
-from custom_ai_ui.site import Site, is_active, percent
+from custom_ai_ui.dashboard import at_a_glance, dashboard
+from custom_ai_ui.site import Site, form_number, query_number
 
-LARGEST = 2**31 - 1
-"""Larger numbers fit no column."""
+RUNS = 10
+"""On one page."""
 
 
 def add_routes(routes: Blueprint, site: Site) -> None:
@@ -26,27 +25,51 @@ def add_routes(routes: Blueprint, site: Site) -> None:
 
     @routes.get("/projects")
     def project_list() -> str:
-        site.user()
-        visible = []
-        for project_id in overview.projects(services):
-            try:
-                site.sees(project_id)
-            except NotFound:
-                continue
-            project = overview.project(services, project_id, site.translate)
-            visible.append((project, *at_a_glance(project, site)))
-        return render_template("custom_ai_ui/projects.html", projects=visible, backend_url=services.settings.public_url)
+        reader = site.reader()
+        unread = inbox.unread(services, reader)
+        cards = []
+        there = set(overview.projects(services))
+        for project_id in site.visible():
+            if project_id in there:
+                project = overview.project(services, project_id, site.translate)
+                cards.append((project, *at_a_glance(project, site), unread.get(project_id, 0)))
+        return render_template("custom_ai_ui/projects.html", projects=cards, backend_url=services.settings.public_url)
 
     @routes.get("/projects/<int:project_id>")
     def project_page(project_id: int) -> str:
         site.sees(project_id)
-        return render_template("custom_ai_ui/project.html", **_dashboard(site, project_id))
+        return render_template("custom_ai_ui/project.html", **dashboard(site, project_id))
 
     @routes.get("/projects/<int:project_id>/live")
     def live(project_id: int) -> str:
         """The parts of the dashboard that change by themselves, as a fragment."""
         site.sees(project_id)
-        return render_template("custom_ai_ui/live.html", **_dashboard(site, project_id))
+        return render_template("custom_ai_ui/live.html", **dashboard(site, project_id))
+
+    @routes.get("/projects/<int:project_id>/runs")
+    def run_list(project_id: int) -> str:
+        """All runs with the models that came of them, some at a time."""
+        site.sees(project_id)
+        project = overview.project(services, project_id, site.translate)
+        found = overview.runs(services, project_id, site.translate, before=query_number("before"), limit=RUNS + 1)
+        runs = found[:RUNS]
+        return render_template(
+            "custom_ai_ui/runs.html",
+            project=project,
+            runs=runs,
+            older=runs[-1]["id"] if len(found) > RUNS else None,
+            models=overview.models(services, project_id, site.translate, runs=[one["id"] for one in runs]),
+            served_before={one["version"] for one in overview.promotions(services, project_id) if not one["active"]},
+        )
+
+    @routes.get("/models/<int:model_id>/thresholds")
+    def thresholds(model_id: int) -> str:
+        """What would remain at which threshold; ``?part`` gives the table alone."""
+        found = preview.thresholds(services, model_id)
+        site.sees(found["project"])
+        name = "_thresholds" if "part" in request.args else "thresholds"
+        project = overview.project(services, found["project"], site.translate)
+        return render_template(f"custom_ai_ui/{name}.html", preview=found, project=project)
 
     @routes.post("/projects/<int:project_id>/runs")
     def make(project_id: int) -> Response:
@@ -91,9 +114,9 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 services,
                 project_id,
                 by=visitor.email,
-                count=_number("count", int),
-                candidate_id=_number("model", int),
-                threshold=_number("threshold", float),
+                count=form_number("count", int),
+                candidate_id=form_number("model", int),
+                threshold=form_number("threshold", float),
             )
         return _back(project_id)
 
@@ -110,7 +133,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         visitor = site.sees(project_id)
         with site.telling(N_("The settings are saved.")):
             values: dict[str, object] = {name: name in request.form for name in ("auto_train", "auto_label")}
-            needed = _number("labels_per_class", int)
+            needed = form_number("labels_per_class", int)
             now = overview.project(services, project_id)["settings"]["labels_per_class"]
             if needed != now:  # an untouched field must not pin the installation's default
                 values["labels_per_class"] = needed
@@ -118,70 +141,5 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         return _back(project_id)
 
 
-def at_a_glance(project: dict[str, Any], site: Site) -> tuple[str, str]:
-    """(tone, words): the one thing to know about a project. Tones: bad, busy, call, good, calm."""
-    _ = site.translate
-    run, selection, job = project["run"], project["selection"], project["auto_label"]
-    if not project["connected"]:
-        return "bad", _("Not connected")
-    if project["problem"]:
-        return "bad", _("Needs attention")
-    if is_active(run):
-        return "busy", _("Training: {percent}").format(percent=percent(run_fraction(run)))
-    if selection is not None and selection["status"] == "open":
-        return "call", _("The vote is open")
-    if is_active(job):
-        done, total = job["tasks"]["total"] - job["tasks"]["waiting"], job["tasks"]["total"]
-        return "busy", _("Auto-labelling: {done} of {total}").format(done=done, total=total)
-    if project["champion"] is not None:
-        return "good", _("Model {version} is in use").format(version=project["champion"]["version"])
-    if project["ready"]:
-        return "call", _("Ready for training")
-    return "calm", _("Collecting labels")
-
-
-def run_fraction(run: dict[str, Any]) -> float:
-    """How far a run is, over all its candidates."""
-    parts = [
-        1.0 if one["status"] not in ("waiting", "running") else float(one["fraction"]) for one in run["candidates"]
-    ]
-    return sum(parts) / len(parts) if parts else 0.0
-
-
-def _dashboard(site: Site, project_id: int) -> dict[str, Any]:
-    services = site.services
-    project = overview.project(services, project_id, site.translate)
-    served = overview.promotions(services, project_id)
-    tone, state = at_a_glance(project, site)
-    run, selection = project["run"], project["selection"]
-    return {
-        "project": project,
-        "tone": tone,
-        "state": state,
-        "run_fraction": None if run is None else run_fraction(run),
-        # The vote of an older run is history: the newest run has replaced it.
-        "selection": None if selection is None or run is None or selection["run"] != run["id"] else selection,
-        "models": overview.models(services, project_id, site.translate),
-        "served": {one["version"] for one in served},
-        "busy": is_active(run) or is_active(project["auto_label"]),
-        "notices": overview.notifications(services, project_id, site.translate)[:30],
-        "label_studio": f"{services.settings.label_studio_link}/projects/{project_id}/data",
-    }
-
-
 def _back(project_id: int) -> Response:
     return redirect(url_for(".project_page", project_id=project_id), 303)
-
-
-def _number(name: str, kind: type[int] | type[float]) -> Any:
-    """A number from the form; None when the field was left empty. Raises BadInput."""
-    text = request.form.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        number = kind(text)
-    except ValueError as error:
-        raise BadInput(what=text[:40], why=N_("expected a number")) from error
-    if abs(number) > LARGEST:
-        raise BadInput(what=text[:40], why=N_("this is not a possible value"))
-    return number

@@ -1,4 +1,4 @@
-"""What all pages share: who is asking, the words of their language, and how an error is told."""
+"""What all pages share: who is asking, the words of their language, numbers, and how an error is told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
-from flask import flash, request
+from flask import flash, g, request
 
-from custom_ai.errors import N_, CustomAIError
-from custom_ai.i18n import LANGUAGES, translator
+from custom_ai.errors import N_, BadInput, CustomAIError
+from custom_ai.i18n import translator
+from custom_ai.pipeline import inbox, overview
 from custom_ai.services import Services
-
-LANGUAGE_COOKIE = "custom_ai_lang"
-"""``language()`` of the web process reads it."""
+from custom_ai_ui import preferences
 
 ACTIVE = ("queued", "running")
 STATUS = {
@@ -37,7 +35,8 @@ KINDS = {
     "rotated_box": N_("rotated boxes"),
     "polygon": N_("polygons"),
 }
-LANGUAGE_NAMES = {"en": "English", "ko": "한국어"}
+LARGEST = 2**31 - 1
+"""Larger numbers fit no column."""
 
 
 class Person(Protocol):
@@ -57,6 +56,18 @@ class Site:
     user: Callable[[], Person]
     sees: Callable[[int], Person]
     language: Callable[[], str]
+    sees_which: Callable[[Iterable[int]], list[int]]
+
+    def visible(self) -> list[int]:
+        """The ids of all our projects that the visitor sees, also of those that Label Studio has not any more."""
+        if "visible" not in g:
+            g.visible = self.sees_which(overview.projects(self.services, gone=True))
+        found: list[int] = g.visible
+        return found
+
+    def reader(self) -> inbox.Reader:
+        """The visitor as a reader of notifications."""
+        return inbox.Reader(self.user().id, self.visible())
 
     def translate(self, message: str) -> str:
         return translator(self.language())(message)
@@ -73,7 +84,12 @@ class Site:
 
 
 def words_for(language: str) -> dict[str, Any]:
-    """What every template may use besides its own values."""
+    """What every template of a page may use besides its own values."""
+    return preferences.words(language) | plain_words(language)
+
+
+def plain_words(language: str) -> dict[str, Any]:
+    """What every template may use, also without a request."""
     _ = translator(language)
 
     def stage(one: dict[str, Any]) -> str:
@@ -92,18 +108,42 @@ def words_for(language: str) -> dict[str, Any]:
     def kind_name(kind: str) -> str:
         return _(KINDS.get(kind, kind))
 
-    query = {name: value for name, value in request.args.items() if name != "lang"}
     return {
         "_": _,
         "language": language,
-        "languages": [(code, LANGUAGE_NAMES[code], _link({**query, "lang": code})) for code in LANGUAGES],
         "stage": stage,
         "left": left,
         "kind_name": kind_name,
         "corners": corners,
         "percent": percent,
+        "number": number,
         "active": is_active,
     }
+
+
+def form_number(name: str, kind: type[int] | type[float]) -> Any:
+    """A number from the form; None when the field was left empty. Raises BadInput."""
+    text = request.form.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        number = kind(text)
+    except ValueError as error:
+        raise BadInput(what=text[:40], why=N_("expected a number")) from error
+    if abs(number) > LARGEST:
+        raise BadInput(what=text[:40], why=N_("this is not a possible value"))
+    return number
+
+
+def query_number(name: str) -> int | None:
+    """A whole number above 0 from the address; None when there is none that could be meant."""
+    text = request.args.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
+
+
+def number(value: int) -> str:
+    """1234567 as 1,234,567: so numbers are written in all our languages."""
+    return f"{value:,}"
 
 
 def percent(fraction: float | None) -> str:
@@ -111,15 +151,13 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{fraction:.0%}"
 
 
-def corners(outline: Iterable[Sequence[float]], width: float, height: float) -> str:
-    """An outline in fractions of an image as the points of an SVG polygon, in pixels."""
-    return " ".join(f"{x * width:.2f},{y * height:.2f}" for x, y in outline)
+def corners(
+    outline: Iterable[Sequence[float]], width: float, height: float, left: float = 0.0, top: float = 0.0
+) -> str:
+    """An outline in fractions of an image as the points of an SVG polygon, in pixels from a left top."""
+    return " ".join(f"{x * width - left:.2f},{y * height - top:.2f}" for x, y in outline)
 
 
 def is_active(work: dict[str, Any] | None) -> bool:
     """Whether a run or an auto-labelling job still has work to do."""
     return work is not None and work["status"] in ACTIVE
-
-
-def _link(query: dict[str, str]) -> str:
-    return f"{request.script_root}{request.path}?{urlencode(query)}"

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import select, update
 
 from custom_ai.errors import BadInput, Conflict, NotFound, NotReady
-from custom_ai.pipeline import overview
+from custom_ai.pipeline import inbox, overview
 from custom_ai.pipeline.auto_label import auto_label
 from custom_ai.pipeline.connect import change_project
 from custom_ai.pipeline.label import job_counts, label_new_tasks, request_auto_label
 from custom_ai.pipeline.tick import tick
 from custom_ai.pipeline.train import cancel_run, request_run, train
-from custom_ai.pipeline.vote import ballots, cast, champion, close, open_selection, promote, promote_version
+from custom_ai.pipeline.vote import open_selection, promote
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import work
@@ -148,7 +148,7 @@ def test_a_new_run_closes_an_open_vote_and_says_so(services: Services) -> None:
     selection_id, _ = open_vote(services)
     request_run(services, 1, by="me", trigger="person")
     assert overview.selection(services, selection_id)["status"] == "cancelled"
-    assert overview.notifications(services, 1)[0]["event"] == "selection_cancelled"
+    assert inbox.of_project(services, 1)[0]["event"] == "selection_cancelled"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_run_whose_process_died_is_started_again_and_given_up_in_the_end(servi
     run = overview.run(services, run_id)
     assert run["status"] == "failed"
     assert "died 3 times" in run["reason"]
-    assert overview.notifications(services, 1)[0]["failure"]
+    assert inbox.of_project(services, 1)[0]["failure"]
 
 
 def test_a_cancelled_run_whose_process_died_is_not_started_again(services: Services) -> None:
@@ -220,104 +220,6 @@ def test_a_requested_look_that_got_lost_is_asked_for_again(services: Services) -
     assert rung(services) == [("reconcile", (1,))]
     with services.database.read() as session:
         assert session.get_one(Project, 1).look_requested_at is None
-
-
-# The vote
-
-
-def test_every_voter_has_an_order_of_their_own(services: Services) -> None:
-    selection_id, ids = open_vote(services)
-    mine = ballots(services, selection_id, "me")
-    assert [one.round for one in mine] == [0, 1, 2, 3, 4]
-    assert all(sorted(one.shown) == sorted(ids) for one in mine)
-    assert [one.shown for one in ballots(services, selection_id, "me")] == [one.shown for one in mine]
-    orders = {tuple(one.shown) for voter in range(20) for one in ballots(services, selection_id, f"voter {voter}")}
-    assert len(orders) > 12  # of the 24 that there are
-
-
-def test_other_voters_see_other_images(services: Services) -> None:
-    selection_id, _ = open_vote(services, images=15)
-    seen = [{one.image_id for one in ballots(services, selection_id, voter)} for voter in ("a", "b", "c")]
-    assert seen[0].isdisjoint(seen[1])
-    assert seen[1].isdisjoint(seen[2])
-
-
-def test_the_winner_has_the_most_picks_and_becomes_champion(services: Services) -> None:
-    selection_id, ids = open_vote(services)
-    for one in ballots(services, selection_id, "me"):
-        cast(services, selection_id, "me", one.round, [one.shown.index(ids[3])])  # the one with the lowest score
-    winner = close(services, selection_id, by="me")
-    assert winner.id == ids[3]
-    with services.database.read() as session:
-        best = champion(session, 1)
-        assert best is not None
-        assert best.id == ids[3]
-        actions = session.scalars(select(AuditEntry.action)).all()
-    assert actions.count("vote.cast") == 5
-    assert "promote" in actions
-    assert ("apply_champion", (1,)) in rung(services)
-
-
-def test_a_round_may_be_voted_again_and_several_may_be_picked(services: Services) -> None:
-    selection_id, _ = open_vote(services)
-    mine = ballots(services, selection_id, "me")
-    cast(services, selection_id, "me", 0, [0])
-    changed = cast(services, selection_id, "me", 0, [1, 2, 2])
-    assert changed.picks == [mine[0].shown[1], mine[0].shown[2]]
-
-
-@pytest.mark.parametrize(
-    ("round", "places", "error", "match"),
-    [
-        (0, [], BadInput, "at least one"),
-        (0, [4], BadInput, "no picture in this place"),
-        (0, [-1], BadInput, "no picture in this place"),
-        (5, [0], NotFound, "round 6"),
-    ],
-)
-def test_impossible_votes(
-    services: Services, round: int, places: list[int], error: type[Exception], match: str
-) -> None:
-    selection_id, _ = open_vote(services)
-    with pytest.raises(error, match=match):
-        cast(services, selection_id, "me", round, places)
-
-
-def test_a_vote_closes_once_and_only_when_somebody_has_voted(services: Services) -> None:
-    selection_id, _ = open_vote(services)
-    with pytest.raises(Conflict, match="nobody has voted"):
-        close(services, selection_id, by="me")
-    for one in ballots(services, selection_id, "me"):
-        cast(services, selection_id, "me", one.round, [0])
-    close(services, selection_id, by="me")
-    with pytest.raises(Conflict, match="closed"):
-        close(services, selection_id, by="you")
-    with pytest.raises(Conflict, match="closed"):
-        cast(services, selection_id, "me", 0, [1])
-    with pytest.raises(Conflict, match="closed"):
-        ballots(services, selection_id, "late")
-
-
-def test_a_vote_that_is_due_is_closed_by_the_score(services: Services) -> None:
-    selection_id, ids = open_vote(services)
-    with services.database.write() as session:
-        session.execute(update(Selection).values(deadline_at=now() - timedelta(seconds=1)))
-    tick(services)
-    result = overview.selection(services, selection_id)
-    assert result["status"] == "closed"
-    assert result["winner"]["id"] == ids[1]  # .7, and before the other .7
-
-
-def test_only_finished_models_of_the_project_can_serve(services: Services) -> None:
-    _, ids = done_run(services)
-    with services.database.write() as session:
-        session.get_one(Candidate, ids[0]).status = "failed"
-    with pytest.raises(Conflict, match="never finished"):
-        promote_version(services, 1, ids[0], by="me")
-    with pytest.raises(NotFound):
-        promote_version(services, 2, ids[1], by="me")
-    assert promote_version(services, 1, ids[1], by="me").id == ids[1]
-    assert promote_version(services, 1, ids[2], by="me").id == ids[2]
 
 
 # Auto-labelling

@@ -4,7 +4,7 @@ import pytest
 
 from custom_ai.geometry import iou
 from custom_ai.overlap import agreement, disagreement
-from custom_ai.policy import Readiness, may_train_by_rule, readiness, tally
+from custom_ai.policy import Readiness, count_labels, may_train_by_rule, tally
 from custom_ai.types import Box
 
 
@@ -40,7 +40,9 @@ def test_disagreement_is_zero_when_all_are_alike() -> None:
 
 def test_untouched_model_output_is_no_example() -> None:
     boxes = [["cat", 0, 0, 1, 1, False], ["cat", 0, 0, 1, 1, True], ["dog", 0, 0, 1, 1, False]]
-    state = readiness(boxes, ["cat", "dog", "cow"], 1)
+    counts = count_labels(boxes)
+    assert counts == {"cat": 1, "dog": 1}
+    state = Readiness({name: counts[name] for name in ("cat", "dog", "cow")}, 1)
     assert state.counts == {"cat": 1, "dog": 1, "cow": 0}
     assert state.missing == {"cow": 1}
     assert not state.ready

@@ -99,5 +99,5 @@ def _line(state: dict[str, Any]) -> list[str]:
         f"{run['status']}{share}" if run else "-",
         selection["status"] if selection else "-",
         best["version"] if best else "-",
-        f"{tasks['pre_labelled']}/{tasks['untouched']}",
+        f"{tasks['to_review']}/{tasks['untouched']}",
     ]

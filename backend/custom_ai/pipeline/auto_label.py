@@ -101,7 +101,7 @@ def _label_chunk(services: Services, job: AutoLabelJob, project: Project, pulse:
     items |= {task: {"status": "done"} for task in there}
     model = load_model(services, candidate)
     images = []
-    for task_id, image in fetch_many(services, [task for task in waiting if task[0] not in there]):
+    for task_id, image in fetch_many(services, [task for task in waiting if task[0] not in there], pulse.check):
         pulse.check()
         if isinstance(image, CustomAIError):
             items[task_id] = {"status": "failed", "reason": reason_of(image)}
@@ -168,11 +168,6 @@ def _end(
             "cancelled": N_("Auto-labelling was cancelled: {done} tasks pre-labelled, {waiting} left."),
             "failed": N_("Auto-labelling failed after {done} tasks; {waiting} are left. Reason: {why}"),
         }[status]
-        text = ""
-        if why is not None:
-            params = why.get("params")
-            assert isinstance(params, dict)
-            text = str(why["template"]).format(**params)
         notify(
             session,
             job.project_id,
@@ -180,7 +175,8 @@ def _end(
             template,
             to=job.requested_by,
             failure=status == "failed" or counts["failed"] > 0,
-            why=text,
+            about=f"job {job.id}",
+            why=why or "",
             **counts,
         )
         record(session, SYSTEM, f"auto_label.{status}", job.project_id, f"job {job.id}", **counts)

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, CustomAIError, LabelConfigError, LabelStudioMissing, NotFound
 from custom_ai.labelstudio.config import Control, LabelConfig, parse_label_config
-from custom_ai.pipeline.mirror import forget_deleted, mirrored, take_in
-from custom_ai.policy import Readiness, readiness
+from custom_ai.pipeline.mirror import count_all, forget_deleted, mirrored, take_in
+from custom_ai.policy import Readiness
 from custom_ai.services import Services
 from custom_ai.state.journal import notify, notify_error, reason_of
-from custom_ai.state.tables import Project, Task, now
+from custom_ai.state.tables import Project, now
 from custom_ai.types import LabelKind
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,12 @@ def project_readiness(
     session: Session, services: Services, project: Project, classes: list[str] | None = None
 ) -> Readiness:
     """Labels by class, from the mirror; for all chosen classes or for ``classes``."""
-    rows = session.scalars(
-        select(Task.boxes).where(Task.project_id == project.id, Task.touched, Task.boxes.is_not(None))
-    )
+    counts = project.label_counts
+    if counts is None:
+        counts = count_all(session, project.id)
     names = classes or project.chosen_classes or project.available_classes
     needed = project.labels_per_class or services.settings.labels_per_class
-    return readiness((box for boxes in rows for box in boxes or ()), names, needed)
+    return Readiness({name: counts.get(name, 0) for name in names}, needed)
 
 
 def kind_of(project: Project) -> LabelKind:

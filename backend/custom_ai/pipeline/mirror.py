@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.results import labelled_task
 from custom_ai.pipeline.review import record_reviews
+from custom_ai.policy import count_labels
 from custom_ai.services import Services
 from custom_ai.shapes import from_row, to_row
-from custom_ai.state.tables import Task
+from custom_ai.state.tables import Project, Task
 from custom_ai.types import LabelledTask
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,14 @@ def _store(
 ) -> datetime | None:
     """Write one page of tasks into the mirror; returns the newest ``updated_at`` in it."""
     ids = [int(task["id"]) for task in page]
-    known = set(session.scalars(select(Task.task_id).where(Task.project_id == project_id, Task.task_id.in_(ids))))
+    known = _boxes(session, project_id, ids)
     old: list[dict[str, Any]] = []
     new: list[dict[str, Any]] = []
     newest: datetime | None = None
     for raw in page:
-        task = labelled_task(raw, control, dropped)
+        notes: Counter[str] = Counter()
+        task = labelled_task(raw, control, notes)
+        dropped.update(notes)
         row = {
             "project_id": project_id,
             "task_id": task.task_id,
@@ -84,6 +87,7 @@ def _store(
             "boxes": None if task.boxes is None else [to_row(box, box.untouched) for box in task.boxes],
             "updated_at": task.updated_at,
             "predicted_version": _our_version(raw, project_id),
+            "notes": dict(notes) or None,
         }
         (old if task.task_id in known else new).append(row)
         if task.updated_at:
@@ -93,6 +97,8 @@ def _store(
         session.execute(update(Task), old)
     if new:
         session.execute(insert(Task), new)
+    after = {row["task_id"]: row["boxes"] for row in old + new}
+    _recount(session, project_id, known.values(), after.values())
     record_reviews(session, project_id, page, control)
     return newest
 
@@ -118,7 +124,46 @@ def forget_deleted(services: Services, project_id: int) -> None:
     with services.database.write() as session:
         ours = set(session.scalars(select(Task.task_id).where(Task.project_id == project_id)))
         for some in _pages(iter(sorted(ours - there))):
+            before = _boxes(session, project_id, some)
             session.execute(delete(Task).where(Task.project_id == project_id, Task.task_id.in_(some)))
+            _recount(session, project_id, before.values(), ())
+
+
+def count_all(session: Session, project_id: int) -> dict[str, int]:
+    """The hand-drawn labels of a project by class, from all its tasks."""
+    rows = session.scalars(
+        select(Task.boxes).where(Task.project_id == project_id, Task.touched, Task.boxes.is_not(None))
+    )
+    return dict(_counted(rows))
+
+
+def _boxes(session: Session, project_id: int, ids: Sequence[int]) -> dict[int, list[Any] | None]:
+    """What the mirror holds of these tasks, by id; not those that it does not know."""
+    rows = session.execute(
+        select(Task.task_id, Task.boxes).where(Task.project_id == project_id, Task.task_id.in_(ids))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _recount(
+    session: Session,
+    project_id: int,
+    before: Iterable[list[Any] | None],
+    after: Iterable[list[Any] | None],
+) -> None:
+    """Bring the project's counts up to date after a change of some tasks, in the transaction that makes it."""
+    project = session.get_one(Project, project_id, with_for_update=True)
+    if project.label_counts is None:
+        project.label_counts = count_all(session, project_id)
+        return
+    counts = Counter(project.label_counts)
+    counts.update(_counted(after))
+    counts.subtract(_counted(before))
+    project.label_counts = {name: count for name, count in sorted(counts.items()) if count > 0}
+
+
+def _counted(rows: Iterable[list[Any] | None]) -> Counter[str]:
+    return count_labels(box for boxes in rows for box in boxes or ())
 
 
 def _pages(items: Iterator[_T]) -> Iterator[list[_T]]:

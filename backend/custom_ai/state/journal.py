@@ -14,7 +14,8 @@ SYSTEM = "custom-ai"
 
 
 def reason(template: str, **params: object) -> dict[str, object]:
-    """A message that can be shown in any language later. ``template`` is marked with ``N_``."""
+    """A message that can be shown in any language later. ``template`` is marked with ``N_``; a value may be another
+    such message."""
     return {"template": template, "params": {name: _plain(value) for name, value in params.items()}}
 
 
@@ -28,11 +29,13 @@ def render(message: dict[str, object] | None, translate: Callable[[str], str] = 
         return ""
     params = message.get("params") or {}
     assert isinstance(params, dict)
-    shown = {
-        name: translate(value) if name in TRANSLATED and isinstance(value, str) and value else value
-        for name, value in params.items()
-    }
-    return translate(str(message["template"])).format(**shown)
+
+    def shown(name: str, value: object) -> object:
+        if isinstance(value, dict):
+            return render(value, translate)
+        return translate(value) if name in TRANSLATED and isinstance(value, str) and value else value
+
+    return translate(str(message["template"])).format(**{name: shown(name, value) for name, value in params.items()})
 
 
 def notify(
@@ -43,27 +46,43 @@ def notify(
     *,
     to: str = "",
     failure: bool = False,
+    about: str = "",
     **params: object,
 ) -> None:
-    """Tell the people of a project (``to``: the one who started it, '' for all)."""
-    _add(session, project_id, event, reason(template, **params), to, failure)
+    """Tell the people of a project (``to``: the one who started it, '' for all).
+
+    ``about`` is what the notification leads to: "run 3", "selection 2", "job 5" or "model 12".
+    """
+    notify_reason(session, project_id, event, reason(template, **params), to, failure, about)
 
 
-def notify_error(session: Session, project_id: int, event: str, error: CustomAIError, to: str = "") -> None:
+def notify_error(
+    session: Session, project_id: int, event: str, error: CustomAIError, to: str = "", about: str = ""
+) -> None:
     """Tell the people of a project what went wrong."""
-    _add(session, project_id, event, reason_of(error), to, failure=True)
+    notify_reason(session, project_id, event, reason_of(error), to, True, about)
 
 
 def notify_reason(
-    session: Session, project_id: int, event: str, why: dict[str, object], to: str = "", failure: bool = False
+    session: Session,
+    project_id: int,
+    event: str,
+    why: dict[str, object],
+    to: str = "",
+    failure: bool = False,
+    about: str = "",
 ) -> None:
     """The same with a reason that was stored before."""
-    _add(session, project_id, event, why, to, failure)
-
-
-def _add(session: Session, project_id: int, event: str, message: dict[str, object], to: str, failure: bool) -> None:
-    recipient = "" if to == SYSTEM else to
-    session.add(Notification(project_id=project_id, event=event, failure=failure, message=message, recipient=recipient))
+    session.add(
+        Notification(
+            project_id=project_id,
+            event=event,
+            subject=about,
+            failure=failure,
+            message=why,
+            recipient="" if to == SYSTEM else to,
+        )
+    )
 
 
 def record(
@@ -74,4 +93,6 @@ def record(
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, dict) and "template" in value:
+        return value
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
@@ -89,6 +89,8 @@ class Project(Base):
     """Why the project cannot be worked on at the moment, as a reason."""
     live_version: Mapped[str | None]
     """The model version that Label Studio was told to show."""
+    label_counts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Hand-drawn labels by class, kept up with the mirror so that no page has to read all tasks; None: not counted yet."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -106,8 +108,13 @@ class Task(Base):
     updated_at: Mapped[str]
     predicted_version: Mapped[str | None]
     """The newest of our model versions that has a prediction for this task in Label Studio."""
+    notes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What was left out or changed when its annotations were read: counts by ``labelstudio.regions.Note``."""
 
-    __table_args__ = (Index("ix_task_touched", "project_id", "touched", "task_id"),)
+    __table_args__ = (
+        Index("ix_task_touched", "project_id", "touched", "task_id"),
+        Index("ix_task_counts", "project_id", "touched", "predicted_version"),
+    )
 
 
 class DatasetSnapshot(Base):
@@ -150,6 +157,10 @@ class Run(Base):
     left_out: Mapped[list[Any]] = mapped_column(default=list)
     """Images that could not be used: [task id, reason] each."""
     data_report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    notes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What was left out of the snapshot: {what: {"count": shapes or annotations, "tasks": [ids]}}."""
+    forecast: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What more labels would bring, see ``pipeline.forecast``; computed when the run is done."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     enqueued_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
@@ -166,6 +177,7 @@ class Run(Base):
             sqlite_where=_ACTIVE_SQL,
             postgresql_where=_ACTIVE_SQL,
         ),
+        Index("ix_run_project", "project_id", "id"),
     )
 
 
@@ -201,9 +213,14 @@ class Candidate(Base):
     scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     thresholds: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """Confidence threshold by class, chosen on held-out images."""
+    notes: Mapped[list[Any]] = mapped_column(default=list)
+    """Messages about what went otherwise than planned but stopped nothing, see state.journal.reason."""
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
-    __table_args__ = (UniqueConstraint("run_id", "place", name="uq_candidate_place"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "place", name="uq_candidate_place"),
+        Index("ix_candidate_project", "project_id", "id"),
+    )
 
     @property
     def version(self) -> str:
@@ -226,7 +243,7 @@ class Selection(Base):
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
     winner_id: Mapped[int | None] = mapped_column(ForeignKey("candidate.id"))
-    images: Mapped[list[SelectionImage]] = relationship(order_by="SelectionImage.id", lazy="selectin")
+    images: Mapped[list[SelectionImage]] = relationship(order_by="SelectionImage.id")
 
     __table_args__ = (
         Index(
@@ -266,8 +283,10 @@ class Ballot(Base):
     shown: Mapped[list[int]]
     """Candidate ids in the order of their places on the screen."""
     picks: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    """Candidate ids that were picked; None until the round is voted."""
+    """Candidate ids that were picked; None until the round is voted, [] when the voter said that none is good."""
     voted_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    """When the voter confirmed it on the summary, after the last change. Votes count without it, too."""
 
     __table_args__ = (UniqueConstraint("selection_id", "voter", "round", name="uq_ballot"),)
 
@@ -281,7 +300,7 @@ class Promotion(Base):
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
     active: Mapped[bool] = mapped_column(default=True)
     how: Mapped[str]
-    """vote, person or single (only one candidate could be trained)"""
+    """vote, person, overruled (a person chose one that had lost its vote) or single (only one could be trained)"""
     promoted_by: Mapped[str]
     promoted_at: Mapped[datetime] = mapped_column(default=now)
     candidate: Mapped[Candidate] = relationship(lazy="joined")
@@ -329,6 +348,7 @@ class AutoLabelJob(Base):
             sqlite_where=_ACTIVE_SQL,
             postgresql_where=_ACTIVE_SQL,
         ),
+        Index("ix_auto_label_project", "project_id", "id"),
     )
 
 
@@ -366,18 +386,111 @@ class Review(Base):
     __table_args__ = (Index("ix_review_project", "project_id", "at"),)
 
 
+class Upload(Base):
+    """An archive that somebody sends in pieces; the bytes so far are a file named by the id."""
+
+    __tablename__ = "upload"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    """A Label Studio user's e-mail; nobody else may use it."""
+    name: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    complete: Mapped[bool] = mapped_column(default=False)
+    files: Mapped[int | None]
+    """How many files are in it, once it is complete."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    touched_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ImportJob(Base):
+    """An archive becomes a Label Studio project."""
+
+    __tablename__ = "import_job"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    upload_id: Mapped[int | None] = mapped_column(ForeignKey("upload.id", ondelete="SET NULL"), unique=True)
+    archive: Mapped[str]
+    """Its name, for people."""
+    project_id: Mapped[int | None]
+    """The project in Label Studio, made with the first image; it is in our ``project`` once it is connected."""
+    mark: Mapped[str]
+    """Stands in the project's labelling config, by which a project is found again that was made by a lost call."""
+    title: Mapped[str]
+    description: Mapped[str]
+    kind: Mapped[str]
+    classes: Mapped[list[Any]]
+    """[name, colour] each."""
+    files: Mapped[int | None]
+    status: Mapped[str] = mapped_column(default="queued")
+    """queued, running, done, failed or cancelled"""
+    attempt: Mapped[int] = mapped_column(default=1)
+    crashes: Mapped[int] = mapped_column(default=0)
+    requested_by: Mapped[str]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    enqueued_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class ImportItem(Base):
+    """One file of an archive, from when it is about to be sent, or was left out."""
+
+    __tablename__ = "import_item"
+    job_id: Mapped[int] = mapped_column(ForeignKey("import_job.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    status: Mapped[str]
+    """sending, done, left_out, or system (a hidden file, or one of an operating system)"""
+    sha256: Mapped[str | None]
+    task_id: Mapped[int | None]
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+
+    __table_args__ = (Index("ix_import_item_status", "job_id", "status", "position"),)
+
+
 class Notification(Base):
     """Something that people should know."""
 
     __tablename__ = "notification"
     id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     at: Mapped[datetime] = mapped_column(default=now)
     event: Mapped[str]
+    """What happened: ``run_started``, ``auto_label_done`` ...; the part before the last ``_`` says to what."""
+    subject: Mapped[str] = mapped_column(default="")
+    """What it is about, as in the audit log: ``run 3``, ``selection 2``, ``job 5``, ``model 12``, or ''."""
     failure: Mapped[bool] = mapped_column(default=False)
     message: Mapped[dict[str, Any]]
     recipient: Mapped[str]
     """Who started it (a Label Studio user's e-mail), or '' for everybody in the project."""
+
+    __table_args__ = (Index("ix_notification_project", "project_id", "id"),)
+
+
+class NotificationRead(Base):
+    """A person has seen a notification."""
+
+    __tablename__ = "notification_read"
+    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Label Studio's number of the person."""
+    notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), primary_key=True)
+
+
+class WebSession(Base):
+    """Somebody who signed in on our own page with a Label Studio token (see ``web.sessions``)."""
+
+    __tablename__ = "web_session"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of the random id that only the browser's cookie has."""
+    user_id: Mapped[int] = mapped_column(index=True)
+    """Label Studio's id of the user."""
+    email: Mapped[str]
+    token: Mapped[bytes] = mapped_column(LargeBinary)
+    """The token, encrypted with a key that cannot be derived without the cookie."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class AuditEntry(Base):

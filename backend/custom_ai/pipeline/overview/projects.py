@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from custom_ai.errors import N_, NotFound
 from custom_ai.pipeline.look import kind_of, project_readiness
@@ -16,13 +17,21 @@ from custom_ai.pipeline.overview.work import shown_job, shown_run
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state.journal import render
-from custom_ai.state.tables import AutoLabelJob, Candidate, Project, Run, Selection, Task
+from custom_ai.state.tables import AutoLabelJob, Project, Run, Selection, Task
 
 
-def projects(services: Services) -> list[int]:
-    """The ids of all connected projects."""
+def projects(services: Services, *, gone: bool = False) -> list[int]:
+    """The ids of all connected projects; with ``gone`` also of those that Label Studio has not any more."""
+    query = select(Project.id).order_by(Project.id)
     with services.database.read() as session:
-        return list(session.scalars(select(Project.id).where(Project.gone_at.is_(None)).order_by(Project.id)))
+        return list(session.scalars(query if gone else query.where(Project.gone_at.is_(None))))
+
+
+def titles(services: Services, ids: Collection[int]) -> dict[int, str]:
+    """The names of projects by id, in the order of the names."""
+    query = select(Project.id, Project.title).where(Project.id.in_(ids)).order_by(Project.title, Project.id)
+    with services.database.read() as session:
+        return {row[0]: row[1] for row in session.execute(query)}
 
 
 def project(services: Services, project_id: int, translate: Translate = str) -> dict[str, Any]:
@@ -36,7 +45,11 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
         best = champion(session, project_id)
         run = session.scalar(select(Run).where(Run.project_id == project_id).order_by(Run.id.desc()).limit(1))
         selection = session.scalar(
-            select(Selection).where(Selection.project_id == project_id).order_by(Selection.id.desc()).limit(1)
+            select(Selection)
+            .where(Selection.project_id == project_id)
+            .order_by(Selection.id.desc())
+            .limit(1)
+            .options(lazyload(Selection.images))
         )
         job = session.scalar(
             select(AutoLabelJob).where(AutoLabelJob.project_id == project_id).order_by(AutoLabelJob.id.desc()).limit(1)
@@ -62,7 +75,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             "needed": state.needed,
             "ready": state.ready,
             "missing": state.missing,
-            "tasks": _task_counts(session, project_id, best),
+            "tasks": _task_counts(session, project_id),
             "champion": None if best is None else model(best, translate),
             "run": None if run is None else shown_run(run, translate),
             "selection": None if selection is None else shown_selection(session, selection, translate),
@@ -70,14 +83,20 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
         }
 
 
-def _task_counts(session: Session, project_id: int, best: Candidate | None) -> dict[str, int]:
-    def count(*conditions: Any) -> int:
-        query = select(func.count()).select_from(Task).where(Task.project_id == project_id, *conditions)
-        return session.scalar(query) or 0
-
+def _task_counts(session: Session, project_id: int) -> dict[str, int]:
+    """Tasks of the project; ``pre_labelled`` have a prediction of ours, ``to_review`` of them nobody has touched."""
+    rows = session.execute(
+        select(Task.touched, Task.predicted_version.is_not(None), func.count())
+        .where(Task.project_id == project_id)
+        .group_by(Task.touched, Task.predicted_version.is_not(None))
+    )
+    counts = {(bool(touched), bool(predicted)): count for touched, predicted, count in rows}
+    touched = counts.get((True, False), 0) + counts.get((True, True), 0)
+    to_review = counts.get((False, True), 0)
     return {
-        "total": count(),
-        "touched": count(Task.touched),
-        "untouched": count(~Task.touched),
-        "pre_labelled": 0 if best is None else count(~Task.touched, Task.predicted_version == best.version),
+        "total": sum(counts.values()),
+        "touched": touched,
+        "untouched": sum(counts.values()) - touched,
+        "pre_labelled": to_review + counts.get((True, True), 0),
+        "to_review": to_review,
     }

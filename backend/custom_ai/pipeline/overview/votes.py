@@ -25,11 +25,13 @@ def selection(services: Services, selection_id: int, translate: Translate = str)
 
 
 def shown_selection(session: Session, row: Selection, translate: Translate) -> dict[str, Any]:
-    voters = session.execute(
-        select(Ballot.voter, func.count())
+    rows = session.execute(
+        select(Ballot.voter, func.count(), func.count(Ballot.confirmed_at))
         .where(Ballot.selection_id == row.id, Ballot.voted_at.is_not(None))
         .group_by(Ballot.voter)
+        .order_by(Ballot.voter)
     )
+    voters = [(voter, voted, confirmed) for voter, voted, confirmed in rows]
     winner = None if row.winner_id is None else session.get(Candidate, row.winner_id)
     return {
         "id": row.id,
@@ -42,7 +44,8 @@ def shown_selection(session: Session, row: Selection, translate: Translate) -> d
         "deadline_at": iso(row.deadline_at),
         "closed_at": iso(row.closed_at),
         "closed_by": row.closed_by,
-        "voters": {voter: count for voter, count in voters},
+        "voters": {voter: voted for voter, voted, _ in voters},
+        "confirmed": [voter for voter, _, confirmed in voters if confirmed >= row.rounds],
         "winner": None if winner is None else model(winner, translate),
         "result": []
         if row.status != "closed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, NotFound
@@ -12,7 +13,7 @@ from custom_ai.pipeline.overview.models import model
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.services import Services
 from custom_ai.state.journal import render
-from custom_ai.state.tables import AutoLabelJob, Run
+from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Run
 
 
 def run(services: Services, run_id: int, translate: Translate = str) -> dict[str, Any]:
@@ -31,6 +32,20 @@ def job(services: Services, job_id: int, translate: Translate = str) -> dict[str
         if row is None:
             raise NotFound(what=N_("auto-labelling job"), id=job_id)
         return shown_job(session, row, translate)
+
+
+def failed_items(
+    services: Services, job_id: int, translate: Translate = str, *, after: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """The tasks of a job that could not be pre-labelled, with the reason, by task id from above ``after``."""
+    with services.database.read() as session:
+        rows = session.execute(
+            select(AutoLabelItem.task_id, AutoLabelItem.reason)
+            .where(AutoLabelItem.job_id == job_id, AutoLabelItem.status == "failed", AutoLabelItem.task_id > after)
+            .order_by(AutoLabelItem.task_id)
+            .limit(limit)
+        )
+        return [{"task": row[0], "reason": render(row[1], translate)} for row in rows]
 
 
 def shown_run(row: Run, translate: Translate) -> dict[str, Any]:
@@ -52,7 +67,7 @@ def shown_run(row: Run, translate: Translate) -> dict[str, Any]:
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),
         "finished_at": iso(row.finished_at),
-        "candidates": [model(one, translate) for one in row.candidates],
+        "candidates": [model(one, translate) | {"loss": one.loss} for one in row.candidates],
     }
 
 

@@ -49,9 +49,35 @@ def upgrade() -> None:
         sa.Column("watermark", sa.DateTime(timezone=True), nullable=True),
         sa.Column("problem", sa.JSON(), nullable=True),
         sa.Column("live_version", sa.String(), nullable=True),
+        sa.Column("label_counts", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "upload",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("complete", sa.Boolean(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("touched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "web_session",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("token", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("web_session", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_web_session_user_id"), ["user_id"], unique=False)
+
     op.create_table(
         "dataset_snapshot",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -66,11 +92,39 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "sha256", name="uq_snapshot"),
     )
     op.create_table(
+        "import_job",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("upload_id", sa.Integer(), nullable=True),
+        sa.Column("archive", sa.String(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=True),
+        sa.Column("mark", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("classes", sa.JSON(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=True),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["upload_id"], ["upload.id"], ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("upload_id"),
+    )
+    op.create_table(
         "notification",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
         sa.Column("failure", sa.Boolean(), nullable=False),
         sa.Column("message", sa.JSON(), nullable=False),
         sa.Column("recipient", sa.String(), nullable=False),
@@ -78,7 +132,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("notification", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_notification_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_notification_project", ["project_id", "id"], unique=False)
 
     op.create_table(
         "task",
@@ -90,12 +144,36 @@ def upgrade() -> None:
         sa.Column("boxes", sa.JSON(), nullable=True),
         sa.Column("updated_at", sa.String(), nullable=False),
         sa.Column("predicted_version", sa.String(), nullable=True),
+        sa.Column("notes", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("project_id", "task_id"),
     )
     with op.batch_alter_table("task", schema=None) as batch_op:
+        batch_op.create_index("ix_task_counts", ["project_id", "touched", "predicted_version"], unique=False)
         batch_op.create_index("ix_task_touched", ["project_id", "touched", "task_id"], unique=False)
 
+    op.create_table(
+        "import_item",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=True),
+        sa.Column("task_id", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["import_job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "position"),
+    )
+    with op.batch_alter_table("import_item", schema=None) as batch_op:
+        batch_op.create_index("ix_import_item_status", ["job_id", "status", "position"], unique=False)
+
+    op.create_table(
+        "notification_read",
+        sa.Column("user_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("notification_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["notification_id"], ["notification.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "notification_id"),
+    )
     op.create_table(
         "run",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -114,6 +192,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.JSON(), nullable=True),
         sa.Column("left_out", sa.JSON(), nullable=False),
         sa.Column("data_report", sa.JSON(), nullable=True),
+        sa.Column("notes", sa.JSON(), nullable=True),
+        sa.Column("forecast", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
@@ -127,6 +207,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.create_index("ix_run_project", ["project_id", "id"], unique=False)
         batch_op.create_index(
             "uq_active_run",
             ["project_id"],
@@ -159,12 +240,16 @@ def upgrade() -> None:
         sa.Column("map50", sa.Double(), nullable=True),
         sa.Column("scores", sa.JSON(), nullable=True),
         sa.Column("thresholds", sa.JSON(), nullable=True),
+        sa.Column("notes", sa.JSON(), nullable=False),
         sa.Column("reason", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("run_id", "place", name="uq_candidate_place"),
     )
+    with op.batch_alter_table("candidate", schema=None) as batch_op:
+        batch_op.create_index("ix_candidate_project", ["project_id", "id"], unique=False)
+
     op.create_table(
         "auto_label_job",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -191,6 +276,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("auto_label_job", schema=None) as batch_op:
+        batch_op.create_index("ix_auto_label_project", ["project_id", "id"], unique=False)
         batch_op.create_index(
             "uq_active_auto_label",
             ["project_id"],
@@ -311,6 +397,7 @@ def upgrade() -> None:
         sa.Column("shown", sa.JSON(), nullable=False),
         sa.Column("picks", sa.JSON(), nullable=True),
         sa.Column("voted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["image_id"], ["selection_image.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["selection_id"], ["selection.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
@@ -345,8 +432,12 @@ def downgrade() -> None:
             sqlite_where=sa.text("status IN ('queued', 'running')"),
             postgresql_where=sa.text("status IN ('queued', 'running')"),
         )
+        batch_op.drop_index("ix_auto_label_project")
 
     op.drop_table("auto_label_job")
+    with op.batch_alter_table("candidate", schema=None) as batch_op:
+        batch_op.drop_index("ix_candidate_project")
+
     op.drop_table("candidate")
     with op.batch_alter_table("run", schema=None) as batch_op:
         batch_op.drop_index(
@@ -354,17 +445,30 @@ def downgrade() -> None:
             sqlite_where=sa.text("status IN ('queued', 'running')"),
             postgresql_where=sa.text("status IN ('queued', 'running')"),
         )
+        batch_op.drop_index("ix_run_project")
 
     op.drop_table("run")
+    op.drop_table("notification_read")
+    with op.batch_alter_table("import_item", schema=None) as batch_op:
+        batch_op.drop_index("ix_import_item_status")
+
+    op.drop_table("import_item")
     with op.batch_alter_table("task", schema=None) as batch_op:
         batch_op.drop_index("ix_task_touched")
+        batch_op.drop_index("ix_task_counts")
 
     op.drop_table("task")
     with op.batch_alter_table("notification", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_notification_project_id"))
+        batch_op.drop_index("ix_notification_project")
 
     op.drop_table("notification")
+    op.drop_table("import_job")
     op.drop_table("dataset_snapshot")
+    with op.batch_alter_table("web_session", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_web_session_user_id"))
+
+    op.drop_table("web_session")
+    op.drop_table("upload")
     op.drop_table("project")
     op.drop_table("installation")
     op.drop_table("audit")

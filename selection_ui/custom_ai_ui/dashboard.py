@@ -1,0 +1,113 @@
+"""What the dashboard of a project shows, and the one thing to know about a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from custom_ai.pipeline import inbox, overview
+from custom_ai_ui.site import Site, is_active, number, percent
+
+RUNS = 6
+"""The newest runs: one that is told in full, and some of the past."""
+NOTICES = 5
+FAILURES = 20
+SPARK = (100, 32)
+"""Width and height of a loss curve in SVG units."""
+
+
+def dashboard(site: Site, project_id: int) -> dict[str, Any]:
+    """The values of project.html and live.html; everything that counts comes from ``overview``. Raises NotFound."""
+    services = site.services
+    project = overview.project(services, project_id, site.translate)
+    runs = overview.runs(services, project_id, site.translate, limit=RUNS)
+    run, selection, job = project["run"], project["selection"], project["auto_label"]
+    tone, state = at_a_glance(project, site)
+    served = overview.promotions(services, project_id)
+    reader = site.reader()
+    return {
+        "project": project,
+        "tone": tone,
+        "state": state,
+        "say": state if not (is_active(run) or is_active(job)) else under_way(project, site),
+        "run_fraction": None if run is None else run_fraction(run),
+        "curves": {} if run is None else {one["id"]: curve(one["loss"]) for one in run["candidates"]},
+        # The vote of an older run is history: the newest run has replaced it.
+        "selection": None if selection is None or run is None or selection["run"] != run["id"] else selection,
+        "past_runs": [one for one in runs if run is None or one["id"] != run["id"]],
+        "models": overview.models(services, project_id, site.translate, only=overview.at_hand(services, project_id)),
+        "served": served,
+        "served_before": {one["version"] for one in served if not one["active"]},
+        "busy": is_active(run) or is_active(job),
+        "ahead": _ahead(site, project),
+        "failures": [] if job is None else failures(site, job),
+        "notices": inbox.notifications(
+            services, reader, inbox.Wanted(project=project_id), site.translate, limit=NOTICES
+        ),
+        "unread_here": inbox.unread(services, reader).get(project_id, 0),
+        "label_studio": f"{services.settings.label_studio_link}/projects/{project_id}/data",
+    }
+
+
+def at_a_glance(project: dict[str, Any], site: Site) -> tuple[str, str]:
+    """(tone, words): the one thing to know about a project. Tones: bad, busy, call, good, calm."""
+    _ = site.translate
+    run, selection, job = project["run"], project["selection"], project["auto_label"]
+    if not project["connected"]:
+        return "bad", _("Not connected")
+    if project["problem"]:
+        return "bad", _("Needs attention")
+    if is_active(run):
+        return "busy", _("Training: {percent}").format(percent=percent(run_fraction(run)))
+    if selection is not None and selection["status"] == "open":
+        return "call", _("The vote is open")
+    if is_active(job):
+        done, total = job["tasks"]["total"] - job["tasks"]["waiting"], job["tasks"]["total"]
+        return "busy", _("Auto-labelling: {done} of {total}").format(done=number(done), total=number(total))
+    if project["champion"] is not None:
+        return "good", _("Model {version} is in use").format(version=project["champion"]["version"])
+    if project["ready"]:
+        return "call", _("Ready for training")
+    return "calm", _("Collecting labels")
+
+
+def under_way(project: dict[str, Any], site: Site) -> str:
+    """The same without figures that change all the time: for screen readers, which are told changes."""
+    return site.translate("Training is under way." if is_active(project["run"]) else "Auto-labelling is under way.")
+
+
+def run_fraction(run: dict[str, Any]) -> float:
+    """How far a run is, over all its candidates."""
+    parts = [
+        1.0 if one["status"] not in ("waiting", "running") else float(one["fraction"]) for one in run["candidates"]
+    ]
+    return sum(parts) / len(parts) if parts else 0.0
+
+
+def curve(points: Sequence[Sequence[float]]) -> str:
+    """The loss over the course of training as the points of an SVG polyline; '' while there are fewer than two."""
+    if len(points) < 2:
+        return ""
+    width, height = SPARK
+    losses = [loss for _, loss in points]
+    low, high = min(losses), max(losses)
+    span = (high - low) or 1.0
+    return " ".join(f"{width * share:.1f},{(height - 2) * (high - loss) / span + 1:.1f}" for share, loss in points)
+
+
+def failures(site: Site, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first images that an auto-labelling job could not do."""
+    if not job["tasks"]["failed"]:
+        return []
+    return overview.failed_items(site.services, job["id"], site.translate, limit=FAILURES)
+
+
+def _ahead(site: Site, project: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the workers do while something of this project waits for one of them.
+
+    Of projects that the visitor does not see, only that there is something.
+    """
+    if not any(one is not None and one["status"] == "queued" for one in (project["run"], project["auto_label"])):
+        return []
+    visible = set(site.visible())
+    return [one if one["project"] in visible else {"what": "other"} for one in overview.at_work(site.services)]
