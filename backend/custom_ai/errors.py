@@ -93,9 +93,9 @@ class LinkInvalid(CustomAIError):
     template = N_("This link cannot be used: {why}. Ask the person who sent it to you for a new one.")
 
 
-class LinkInvalid(CustomAIError):
-    code, status = "link_invalid", 403
-    template = N_("This link cannot be used: {why}. Ask the person who sent it to you for a new one.")
+class VoteOver(CustomAIError):
+    code, status = "vote_over", 410
+    template = N_("This vote is closed. Thank you for your interest!")
 
 
 class SettingsError(CustomAIError):

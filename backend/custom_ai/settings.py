@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """How often lost jobs and lost webhooks are searched for."""
     lost_after_s: float = Field(90.0, gt=0)
     """A job without a sign of life for this long is started again."""
+    vote_days: float = Field(14.0, gt=0, le=365)
+    """How many days a vote stays open when nobody closes it or sets another deadline."""
     job_timeout_s: int = Field(6 * 3600, gt=0)
     """No job may take longer."""
     http_timeout_s: float = Field(30.0, gt=0)

@@ -21,12 +21,10 @@ from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.tables import (
-    AuditEntry,
     AutoLabelJob,
     Candidate,
     Project,
     Run,
-    Selection,
     SelectionImage,
     Task,
     now,

@@ -1,4 +1,4 @@
-"""Images for training and for the vote, fetched through Label Studio and kept upright.
+"""Images, fetched through Label Studio and kept upright, and the models that look at them.
 
 Every image is decoded once, turned upright by its EXIF orientation, and written without metadata:
 training, predicting and Label Studio's percentages then share one frame.
@@ -12,14 +12,13 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from sqlalchemy import select
 
 from custom_ai import dataset
 from custom_ai.errors import CustomAIError, ImageError
@@ -27,11 +26,9 @@ from custom_ai.images import decode_upright
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.images import fetch_image, shown
 from custom_ai.pipeline.pulse import Pulse
-from custom_ai.policy import VOTE_ROUNDS
 from custom_ai.services import Services
-from custom_ai.shapes import to_row
-from custom_ai.state.tables import Candidate, Run, SelectionImage, Task
-from custom_ai.training.contract import TrainImage, TrainSet
+from custom_ai.state.tables import Candidate
+from custom_ai.training.contract import TrainImage
 from custom_ai.types import Box, ImageSize
 
 if TYPE_CHECKING:
@@ -42,12 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _DOWNLOADS = 4
 """Images fetched at the same time: enough to hide the network, few enough for a small Label Studio."""
-_MAX_SIDE = 1600
+MAX_SIDE = 1600
 """Training and voting images are kept at most this wide and high; boxes are fractions, so they stay."""
-_VOTE_POOL = 4 * VOTE_ROUNDS
-"""Untouched images that are looked at for the vote ..."""
-_VOTE_KEEP = 3 * VOTE_ROUNDS
-"""... and how many of them are kept: different voters get different ones."""
 
 
 def fetch(services: Services, task_id: int, uri: str) -> Image:
@@ -56,8 +49,19 @@ def fetch(services: Services, task_id: int, uri: str) -> Image:
     return decode_upright(content, shown(uri), services.settings.image_max_pixels)
 
 
-def fetch_many(services: Services, tasks: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Image | CustomAIError]]:
-    """(task id, image or what is wrong with it), in order; a few are fetched ahead."""
+def fetch_many(
+    services: Services, tasks: Iterable[tuple[int, str]], check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, Image | CustomAIError]]:
+    """(task id, image or what is wrong with it), in order; a few are fetched ahead.
+
+    ``check`` is called twice a second while we wait; what it raises ends the waiting at once.
+    """
+
+    def result(future: Future[tuple[int, Image | CustomAIError]]) -> tuple[int, Image | CustomAIError]:
+        while True:
+            check()
+            with suppress(FutureTimeout):
+                return future.result(timeout=0.5)
 
     def one(task: tuple[int, str]) -> tuple[int, Image | CustomAIError]:
         try:
@@ -66,17 +70,16 @@ def fetch_many(services: Services, tasks: Iterable[tuple[int, str]]) -> Iterator
             return task[0], error
 
     ahead: deque[Future[tuple[int, Image | CustomAIError]]] = deque()
-    with ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="fetch") as pool:
-        try:
-            for task in tasks:
-                ahead.append(pool.submit(one, task))
-                if len(ahead) > 2 * _DOWNLOADS:  # decoded images are large: never hold all of them
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+    pool = ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="fetch")
+    try:
+        for task in tasks:
+            ahead.append(pool.submit(one, task))
+            if len(ahead) > 2 * _DOWNLOADS:  # decoded images are large: never hold all of them
+                yield result(ahead.popleft())
+        while ahead:
+            yield result(ahead.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who cancels does not wait for a server that hangs
 
 
 def training_images(
@@ -87,8 +90,8 @@ def training_images(
     left_out: list[tuple[int, CustomAIError]] = []
     items = {example.task_id: example for example in snapshot.examples}
     cached = {one: _cache_path(services, project_id, one, items[one].image) for one in items}
-    missing = [(one, items[one].image) for one, path in cached.items() if not path.exists()]
-    for task_id, image in fetch_many(services, missing):
+    missing = [(one, items[one].image) for one, path in cached.items() if not _readable(path)]
+    for task_id, image in fetch_many(services, missing, pulse.check):
         pulse.check()
         if isinstance(image, CustomAIError):
             left_out.append((task_id, image))
@@ -115,61 +118,6 @@ def _with_groups(images: Sequence[TrainImage]) -> list[TrainImage]:
         replace(image, group=images[first].task_id) if found.count(first) > 1 else image
         for image, first in zip(images, found, strict=True)
     ]
-
-
-def vote_images(
-    services: Services, run: Run, candidates: Sequence[Candidate], data: TrainSet, pulse: Pulse
-) -> list[SelectionImage]:
-    """Images on which the candidates disagree most, with what each of them sees; best first.
-
-    Untouched images come first; a project without enough of them votes on held-out ones, which the
-    candidates have not learned from either.
-    """
-    from custom_ai.overlap import disagreement  # brings shapely and numpy: not for the web process
-
-    pool = untouched(services, run.project_id)
-    pictures = [(task, image) for task, image in fetch_many(services, pool) if not isinstance(image, CustomAIError)]
-    if len(pictures) < VOTE_ROUNDS:
-        pictures += [
-            (
-                one.task_id,
-                decode_upright(one.path.read_bytes(), one.path.name, services.settings.image_max_pixels),
-            )
-            for one in data.held_out[: VOTE_ROUNDS - len(pictures)]
-        ]
-    seen = _predict_all(services, candidates, [image for _, image in pictures], pulse)
-    rated = sorted(
-        zip(pictures, seen, strict=True), key=lambda pair: disagreement(list(pair[1].values())), reverse=True
-    )
-    return [
-        SelectionImage(
-            task_id=task_id,
-            sha256=services.store.put_bytes(_jpeg(image)),
-            width=image.width,
-            height=image.height,
-            disagreement=round(disagreement(list(predictions.values())), 4),
-            predictions={
-                str(candidate): [to_row(box, box.score) for box in boxes] for candidate, boxes in predictions.items()
-            },
-        )
-        for (task_id, image), predictions in rated[:_VOTE_KEEP]
-    ]
-
-
-def _predict_all(
-    services: Services, candidates: Sequence[Candidate], images: Sequence[Image], pulse: Pulse
-) -> list[dict[int, tuple[Box, ...]]]:
-    """For each image what each candidate sees at its own thresholds, by candidate id."""
-    import numpy as np
-
-    seen: list[dict[int, tuple[Box, ...]]] = [{} for _ in images]
-    for candidate in candidates:
-        pulse.check()
-        model = load_model(services, candidate)
-        arrays = [np.asarray(image) for image in images]
-        for one, boxes in zip(seen, model.predict(arrays, lowest(candidate)), strict=True):
-            one[candidate.id] = above(candidate, boxes)
-    return seen
 
 
 def load_model(services: Services, candidate: Candidate) -> Model:
@@ -201,16 +149,6 @@ def above(candidate: Candidate, boxes: Iterable[Box], threshold: float | None = 
     )
 
 
-def untouched(services: Services, project_id: int) -> list[tuple[int, str]]:
-    """A sample of untouched tasks, the same for the same project: ordered by hash of the task id."""
-    with services.database.read() as session:
-        rows = session.execute(
-            select(Task.task_id, Task.image).where(Task.project_id == project_id, ~Task.touched)
-        ).all()
-    tasks = sorted(((row[0], row[1]) for row in rows), key=lambda task: dataset.side(task[0]))
-    return tasks[:_VOTE_POOL]
-
-
 def cached_image(services: Services, project_id: int, task_id: int, uri: str) -> bytes:
     """The JPEG that training saw (or would see). Raises ImageError, LabelStudioUnreachable."""
     path = _cache_path(services, project_id, task_id, uri)
@@ -232,9 +170,23 @@ def _cache_path(services: Services, project_id: int, task_id: int, uri: str) -> 
     return services.settings.state_dir / "cache" / f"project-{project_id}" / name
 
 
+def _readable(path: Path) -> bool:
+    """Whether a kept image is there and whole; one that is not is removed, so that it is fetched again."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (1, 1))  # reads the whole file, but at an eighth of its size
+            image.load()
+    except OSError:
+        path.unlink(missing_ok=True)
+        return False
+    return True
+
+
 def _save(image: Image, path: Path) -> None:
     small = image.copy()
-    small.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    small.thumbnail((MAX_SIDE, MAX_SIDE))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
@@ -243,14 +195,6 @@ def _save(image: Image, path: Path) -> None:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
-
-
-def _jpeg(image: Image) -> bytes:
-    small = image.copy()
-    small.thumbnail((_MAX_SIDE, _MAX_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
 
 
 def _size(path: Path) -> ImageSize:

@@ -19,7 +19,7 @@ from custom_ai.errors import (
     NotReady,
     TrainingError,
 )
-from custom_ai.pipeline import pictures
+from custom_ai.pipeline import forecast, pictures, run_data, vote_images
 from custom_ai.pipeline.candidates import candidates_of, train_one, work_dir
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.mirror import labelled_tasks
@@ -155,7 +155,7 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
         why = str(first[1]) if first else N_("there are fewer than 4 labelled images")
         raise TrainingError(why=why)
     # Without enough untouched images people vote on labelled ones, which no candidate may have learned from.
-    untouched = pictures.untouched(services, run.project_id)
+    untouched = vote_images.untouched(services, run.project_id)
     data = plan(snapshot, images, hold_out=len(untouched) < VOTE_ROUNDS)
     candidates = candidates_of(services, run, data, pulse)
     for candidate in candidates:
@@ -218,12 +218,12 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
         failed = [one for one in session.get_one(Run, run.id).candidates if one.status == "failed"]
     if not done:
         raise TrainingError(why=_why(failed))
-    images = [] if len(done) == 1 else pictures.vote_images(services, run, done, data, pulse)
+    images = [] if len(done) == 1 else vote_images.vote_images(services, run, done, data, pulse)
     with services.database.write() as session:
         pulse.guard(session)
         work.finish(session, Run, run.id, run.attempt, "done")
         if len(done) > 1:
-            open_selection(session, run, done, images)
+            open_selection(session, run, done, images, days=services.settings.vote_days)
             notify(
                 session,
                 run.project_id,
