@@ -29,10 +29,11 @@ from pictures import make_folder, read_folder, snapshot_of
 from custom_ai.comparison import Comparison, compare, total
 from custom_ai.serving.engine import Model
 from custom_ai.settings import Settings, load_settings
-from custom_ai.training.candidate import CandidateResult, read_pixels, train_candidate
+from custom_ai.training.candidate import CandidateResult, train_candidate
 from custom_ai.training.contract import TrainContext, TrainImage
 from custom_ai.training.folds import plan
 from custom_ai.training.recipes import choose_recipes, summarise
+from custom_ai.training.siblings import read_pixels
 from custom_ai.training.yolo import YoloTrainer, prepare_environment
 from custom_ai.types import Box
 

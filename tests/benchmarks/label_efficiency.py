@@ -10,7 +10,8 @@ product's own code: recipes by what the pictures are like, training, export, hon
 nothing is read but generated scenes, nothing is fetched, and the start is random.
 
 The last line is one JSON object; its figures are medians over seeds. "best" is the candidate that our own
-score picks, because that is the one a team would use.
+score picks, because that is the one a team would use. Its seconds are given twice: until the model can be used,
+like those of the defaults, which give no honest score; and until its score is known, too.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def compare(runs: dict[int, Result]) -> dict[str, float]:
         figures |= {
             "defaults_map50": defaults.map50,
             "best_over_defaults_map50": picked.map50 / least,
-            "best_over_defaults_seconds": picked.seconds / defaults.seconds,
-            "best_over_defaults_training_seconds": picked.training_seconds / defaults.seconds,
+            "best_over_defaults_seconds": picked.training_seconds / defaults.seconds,
+            "best_over_defaults_seconds_with_score": picked.seconds / defaults.seconds,
             "worst_over_defaults_map50": worst / least,
         }
     return figures

@@ -22,11 +22,12 @@ from pictures import choose, make_folder, read_folder, snapshot_of
 from custom_ai.dataset import write_yolo
 from custom_ai.serving.engine import Model
 from custom_ai.settings import load_settings
-from custom_ai.training.candidate import SCORING_MIN_SCORE, read_pixels, train_candidate
+from custom_ai.training.candidate import train_candidate
 from custom_ai.training.contract import TrainContext, TrainImage
 from custom_ai.training.evaluation import evaluate
 from custom_ai.training.folds import plan
 from custom_ai.training.recipes import choose_recipes, summarise
+from custom_ai.training.siblings import SCORING_MIN_SCORE, read_pixels
 from custom_ai.training.yolo import YoloTrainer, prepare_environment
 from custom_ai.types import Box
 
@@ -95,7 +96,10 @@ def run(job: Job, work: Path) -> Result:
         some = draw.sample(range(len(tested)), min(count, len(tested)))
         part = evaluate([tested[n].boxes for n in some], [predicted[n] for n in some], classes, resamples=1)
         drawn[str(count)].append(round(part.map50, 4))
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # on a CPU there are no worker processes
+    # ours trains siblings in a second process at the same time; the defaults have none on a CPU
+    memory_mb = (
+        sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    )
     low, score, high, method = own
     return Result(
         name=name,

@@ -20,8 +20,9 @@ from custom_ai.errors import Cancelled, TrainingError
 from custom_ai.serving.decode import decode, letterbox
 from custom_ai.serving.engine import Model
 from custom_ai.settings import Settings, load_settings
-from custom_ai.training.candidate import CandidateResult, read_pixels, train_candidate
+from custom_ai.training.candidate import CandidateResult, train_candidate
 from custom_ai.training.contract import BaseWeights, Progress, Recipe, TrainContext, TrainImage, TrainSet
+from custom_ai.training.siblings import read_pixels
 from custom_ai.training.yolo import RANDOM_START, YoloTrainer
 
 SHORT = Recipe("short", "Short", "yolov5n", "", image_size=96, passes=80, seconds=300.0)

@@ -22,8 +22,9 @@ from custom_ai.serving.decode_masks import decode_masks
 from custom_ai.serving.decode_rotated import decode_rotated
 from custom_ai.serving.engine import Model
 from custom_ai.settings import load_settings
-from custom_ai.training.candidate import CandidateResult, read_pixels, train_candidate
+from custom_ai.training.candidate import CandidateResult, train_candidate
 from custom_ai.training.contract import MASKS, BaseWeights, Recipe, TrainContext, TrainImage, TrainSet
+from custom_ai.training.siblings import read_pixels
 from custom_ai.training.yolo import YoloTrainer
 from custom_ai.types import Box, LabelKind
 

@@ -86,9 +86,13 @@ class Recipe:
     image_size: int
     passes: int
     seconds: float
+    warm_passes: int = 0
+    """Enough passes for a start from base weights; 0: as many as from a random start."""
     trainer: str = "yolo"
     batch: int = 4
     learning_rate: float = 0.001
+    head_rate: float = 25.0
+    """How much faster the last layer learns when the others have base weights."""
     freeze: int = 0
     """How many of the first layers keep their weights, when there are base weights."""
     mosaic: float = 1.0
@@ -214,6 +218,8 @@ class TrainerSpec:
 
     name: str
     kinds: tuple[LabelKind, ...]
+    second_process: bool = False
+    """Whether a second process, which finds the trainer by its entry point, may train beside the first."""
 
 
 class Trainer(Protocol):

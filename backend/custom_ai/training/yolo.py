@@ -33,7 +33,7 @@ class YoloTrainer:
     For rotated boxes and polygons the same network gets another head, see yolo_models.with_head.
     """
 
-    spec = TrainerSpec(name="yolo", kinds=(LabelKind.BOX, LabelKind.ROTATED_BOX, LabelKind.POLYGON))
+    spec = TrainerSpec("yolo", (LabelKind.BOX, LabelKind.ROTATED_BOX, LabelKind.POLYGON), second_process=True)
 
     def train(self, recipe: Recipe, data: TrainSet, context: TrainContext) -> Trained:
         """See the contract. Also sets the number of torch threads of this process."""

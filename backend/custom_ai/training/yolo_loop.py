@@ -163,8 +163,16 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         self.model = self.model.to(memory_format=torch.channels_last)
 
     def build_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Steps through all weights in one call: saves 3 % of the time with batches of 4."""
+        """A faster head, see recipes. And all weights in one call: saves 3 % of the time with batches of 4."""
         optimizer = super().build_optimizer(*args, **kwargs)
+        if self.base_path:
+            head = {id(parameter) for parameter in self.model.model[-1].parameters()}
+            for group in [*optimizer.param_groups]:
+                fast = [parameter for parameter in group["params"] if id(parameter) in head]
+                if fast:
+                    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in head]
+                    rate = group["lr"] * self.recipe.head_rate
+                    optimizer.add_param_group({**group, "params": fast, "lr": rate, "initial_lr": rate})
         if "fused" in optimizer.defaults:
             for group in optimizer.param_groups:
                 group["fused"] = True
