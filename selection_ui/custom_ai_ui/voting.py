@@ -1,90 +1,122 @@
-"""The blind vote: one round at a time, then the summary, then the result."""
+"""The blind vote for members of the project: voting, running the vote, and its result."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
+from flask import Blueprint, Response, flash, redirect, render_template, request
+from werkzeug.wrappers import Response as Answer
 
-from custom_ai.errors import N_, BadInput, CustomAIError, NotFound
-from custom_ai.pipeline import overview, vote
-from custom_ai_ui.site import Site
-
-COLOURS = 8
-"""Classes are told apart by this many colours (``.c0`` ... in vote.css) and by their names."""
+from custom_ai.errors import N_, BadInput, Conflict, CustomAIError
+from custom_ai.pipeline import ballots, overview, results, vote, voter_links
+from custom_ai.state.tables import now
+from custom_ai_ui.booth import Booth
+from custom_ai_ui.site import Person, Site, form_number
 
 
 def add_routes(routes: Blueprint, site: Site) -> None:
     """Add the pages of the vote to the blueprint."""
     services = site.services
 
-    @routes.get("/selections/<int:selection_id>")
-    def selection(selection_id: int) -> str:
+    def enter(selection_id: int) -> tuple[dict[str, Any], Person, Booth]:
+        """The vote, who is asking (and sees the project), and their booth."""
         found = overview.selection(services, selection_id, site.translate)
         visitor = site.sees(found["project"])
-        common: dict[str, Any] = {
-            "selection": found,
-            "project": overview.project(services, found["project"], site.translate),
-        }
-        if found["status"] != "open":
-            models = {one["id"]: one for one in overview.models(services, found["project"], site.translate)}
-            return render_template("custom_ai_ui/result.html", models=models, **common)
-        rounds = vote.rounds_shown(services, selection_id, visitor.email)
-        common |= {"rounds": rounds, "complete": _complete(found)}
-        wanted = request.args.get("round", type=int) or _unvoted(rounds, 0)
-        if "summary" in request.args or wanted is None:
-            return render_template("custom_ai_ui/summary.html", **common)
-        if not 1 <= wanted <= len(rounds):
-            raise NotFound(what=N_("round"), id=wanted)
-        classes = overview.run(services, found["run"])["classes"]
+        return found, visitor, Booth(site, selection_id, visitor.email)
+
+    def page(found: dict[str, Any], booth: Booth, **more: Any) -> str:
+        project = overview.project(services, found["project"], site.translate)
+        if found["status"] == "open":
+            return booth.show(found, project=project, who=who, complete=_complete(found), **more)
+        outcome = results.result(services, found["id"], site.translate)
         return render_template(
-            "custom_ai_ui/vote.html",
-            round=rounds[wanted - 1],
-            next_round=rounds[wanted] if wanted < len(rounds) else None,
-            colour={name: f"c{number % COLOURS}" for number, name in enumerate(classes)},
-            **common,
+            "custom_ai_ui/result.html", selection=found, project=project, outcome=outcome, booth=booth, who=who
         )
 
+    def who(voter: str) -> str:
+        """A voter's name for people."""
+        guest = site.translate(N_("{name} (by link)"))
+        name = voter.removeprefix(voter_links.GUEST)
+        return voter if name == voter else guest.format(name=name)
+
+    def back(booth: Booth, **query: Any) -> Answer:
+        return redirect(booth.url("selection", **query), 303)
+
+    @routes.get("/selections/<int:selection_id>")
+    def selection(selection_id: int) -> str:
+        found, _, booth = enter(selection_id)
+        return page(found, booth)
+
     @routes.post("/selections/<int:selection_id>/rounds/<int:number>")
-    def cast(selection_id: int, number: int) -> Response:
-        visitor = site.sees(overview.selection(services, selection_id)["project"])
+    def cast(selection_id: int, number: int) -> Answer:
+        return enter(selection_id)[2].cast(number)
+
+    @routes.post("/selections/<int:selection_id>/confirm")
+    def confirm(selection_id: int) -> Answer:
+        return enter(selection_id)[2].confirm()
+
+    @routes.get("/selections/<int:selection_id>/images/<int:image_id>")
+    def vote_image(selection_id: int, image_id: int) -> Response:
+        enter(selection_id)
+        return jpeg(ballots.image(services, selection_id, image_id))
+
+    @routes.post("/selections/<int:selection_id>/deadline")
+    def deadline(selection_id: int) -> Answer:
+        _, visitor, booth = enter(selection_id)
+        with site.telling(N_("The new deadline is set.")):
+            vote.set_deadline(services, selection_id, _in_days(), by=visitor.email)
+        return back(booth, summary=1)
+
+    @routes.post("/selections/<int:selection_id>/links")
+    def voter_link(selection_id: int) -> str | Answer:
+        found, visitor, booth = enter(selection_id)
         try:
-            places = [_place(text) for text in request.form.getlist("pick")]
-            vote.cast(services, selection_id, visitor.email, number - 1, places)
+            name, days = request.form.get("name", ""), form_number("days", int)
+            if days is None:
+                days = voter_links.DEFAULT_DAYS
+            link = voter_links.make_link(services, selection_id, name, by=visitor.email, days=days)
         except CustomAIError as error:
             flash(error.text(site.translate), "bad")
-            return redirect(url_for(".selection", selection_id=selection_id, round=number), 303)
-        rounds = vote.rounds_shown(services, selection_id, visitor.email)
-        following = _unvoted(rounds, number)
-        where: dict[str, Any] = {"summary": 1} if following is None else {"round": following}
-        return redirect(url_for(".selection", selection_id=selection_id, **where), 303)
+            return back(booth, summary=1)
+        # Shown in this answer only: it is a key, and is kept nowhere.
+        return page(found, booth, summary=True, link=link, link_name=" ".join(name.split()))
 
     @routes.post("/selections/<int:selection_id>/close")
-    def close(selection_id: int) -> Response:
-        visitor = site.sees(overview.selection(services, selection_id)["project"])
-        where: dict[str, Any] = {}
+    def close(selection_id: int) -> Answer:
+        found, visitor, booth = enter(selection_id)
         try:
             vote.close(services, selection_id, by=visitor.email)
-        except CustomAIError as error:
+        except Conflict as error:
             flash(error.text(site.translate), "bad")
-            where["summary"] = 1
-        return redirect(url_for(".selection", selection_id=selection_id, **where), 303)
+        # Somebody else may have closed it a moment before: then this leads to the result as well.
+        return back(booth, **({"summary": 1} if found["status"] == "open" else {}))
+
+    @routes.post("/selections/<int:selection_id>/overrule")
+    def overrule(selection_id: int) -> Answer:
+        found, visitor, booth = enter(selection_id)
+        with site.telling(N_("This model is in use now.")):
+            chosen = form_number("model", int)
+            if found["status"] != "closed" or chosen not in [one["model"] for one in found["result"]]:
+                raise BadInput(
+                    what=f"{chosen}", why=N_("only models that took part in a closed vote can be chosen here")
+                )
+            vote.promote_version(services, found["project"], chosen, by=visitor.email)
+        return back(booth)
+
+
+def jpeg(content: bytes) -> Response:
+    """An image of a vote; it never changes."""
+    return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 def _complete(selection: dict[str, Any]) -> bool:
     """Whether somebody has voted all rounds, so that the vote may be closed."""
-    return any(count >= selection["rounds"] for count in selection["voters"].values())
+    return not selection["rounds"] or any(count >= selection["rounds"] for count in selection["voters"].values())
 
 
-def _unvoted(rounds: list[dict[str, Any]], after: int) -> int | None:
-    """The next round to vote: behind ``after`` if there is one, else the first; None when all are voted."""
-    waiting = [one["round"] for one in rounds if one["picks"] is None]
-    return next((number for number in waiting if number > after), next(iter(waiting), None))
-
-
-def _place(text: str) -> int:
-    """A place as the form sends it (1, 2, ...) as an index."""
-    if not text.isascii() or not text.isdigit():
-        raise BadInput(what=text[:20], why=N_("there is no picture in this place"))
-    return int(text) - 1
+def _in_days() -> datetime:
+    days = form_number("days", int)
+    if days is None or not 1 <= days <= vote.LONGEST.days:
+        raise BadInput(what=request.form.get("days", "")[:40] or "–", why=N_("expected a number of days, 1 to 366"))
+    return now() + timedelta(days=days) - timedelta(seconds=1)

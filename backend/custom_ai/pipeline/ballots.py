@@ -36,8 +36,13 @@ def ballots(services: Services, selection_id: int, voter: str) -> list[Ballot]:
     try:
         with services.database.write() as session:
             selection = open_selection_of(session, selection_id)
-            used = Counter(session.scalars(select(Ballot.image_id).where(Ballot.selection_id == selection_id)))
-            images = sorted(selection.images, key=lambda image: used[image.id])  # stable: their own order else
+            given = session.execute(
+                select(Ballot.image_id, Ballot.voted_at).where(Ballot.selection_id == selection_id)
+            ).all()
+            shown_to = Counter(image_id for image_id, _ in given)
+            voted = Counter(image_id for image_id, voted_at in given if voted_at is not None)
+            # Stable: otherwise in their own order. Who looked in and did not vote stands back.
+            images = sorted(selection.images, key=lambda image: (voted[image.id], shown_to[image.id]))
             dice = random.SystemRandom()
             for number, image in enumerate(images[: selection.rounds]):
                 shown = list(selection.candidate_ids)

@@ -78,7 +78,8 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         name = body.get("name")
         if not isinstance(name, str):
             raise BadInput(what="name", why=N_("expected the name of the voter"))
-        days = number(body, "days", int) or voter_links.DEFAULT_DAYS
+        days = number(body, "days", int)
+        days = voter_links.DEFAULT_DAYS if days is None else days
         url = voter_links.make_link(services, selection_id, name, by=visitor.email, days=days)
         answer = jsonify({"url": url, "voter": voter_links.GUEST + " ".join(name.split()), "days": days})
         answer.headers["Cache-Control"] = "no-store"

@@ -1,15 +1,18 @@
-// The vote: keys, and one zoom for all pictures. Picking and sending work without this.
+// The vote: keys, and one view for all pictures. Picking and sending work without this.
 "use strict";
 
 (() => {
   const MOST = 12;
-  const form = document.getElementById("round");
-  const say = document.getElementById("say");
-  const names = document.getElementById("show-names");
-  const pictures = [...form.querySelectorAll("svg")];
-  const width = Number(pictures[0].dataset.width);
-  const height = Number(pictures[0].dataset.height);
+  const STEP = 1.5;
+  const booth = document.getElementById("booth");
   const view = { x: 0, y: 0, zoom: 1 }; // the visible part: left, top in image pixels, magnification
+  let form, say, none, pictures, width, height; // of the round that is shown
+  let pointer = null; // where on the image the mouse is, for Z
+
+  const find = (selector) => booth.querySelector(selector);
+  const picks = () => [...form.querySelectorAll("input[name=pick]")];
+
+  // ---- the view ----
 
   function draw() {
     const w = width / view.zoom;
@@ -17,6 +20,9 @@
     view.x = Math.min(Math.max(view.x, 0), width - w);
     view.y = Math.min(Math.max(view.y, 0), height - h);
     form.classList.toggle("zoomed", view.zoom > 1);
+    const magnification = find("#magnification");
+    magnification.dataset.word ||= magnification.textContent;
+    magnification.textContent = view.zoom > 1 ? `× ${view.zoom.toFixed(1)}` : magnification.dataset.word;
     for (const picture of pictures) {
       picture.setAttribute("viewBox", `${view.x} ${view.y} ${w} ${h}`);
       // Image pixels per pixel on the screen, so that text keeps its size.
@@ -26,9 +32,9 @@
     }
   }
 
-  // Where on the image the pointer is; pictures keep their proportions within their frame.
-  function at(picture, event) {
-    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
+  // Where on the image a point of the screen is; pictures keep their proportions within their frame.
+  function at(picture, x, y) {
+    const point = new DOMPoint(x, y).matrixTransform(picture.getScreenCTM().inverse());
     return { x: point.x, y: point.y };
   }
 
@@ -40,80 +46,211 @@
     draw();
   }
 
-  const toggleZoom = (point) => zoomTo(view.zoom > 1 ? 1 : 2.5, point);
-
-  function send() {
-    const picked = form.querySelector("input[name=pick]:checked") !== null;
-    say.textContent = picked ? "" : say.dataset.text;
-    if (picked) form.submit();
+  function move(x, y) {
+    view.x += x;
+    view.y += y;
+    draw();
   }
 
-  let pointer = null; // where the last pointer was, for Z
-  for (const picture of pictures) {
-    let drag = null;
-    picture.addEventListener("pointermove", (event) => {
-      pointer = at(picture, event);
-      if (!drag || event.pointerId !== drag.id) return;
-      drag.moved ||= Math.hypot(event.clientX - drag.left, event.clientY - drag.top) > 5;
-      if (drag.moved) {
-        view.x += drag.point.x - pointer.x;
-        view.y += drag.point.y - pointer.y;
-        draw();
-      }
-    });
-    picture.addEventListener("pointerleave", () => { pointer = null; });
+  const toggleZoom = (point) => zoomTo(view.zoom > 1 ? 1 : 2.5, point);
+  const pageFits = () => document.scrollingElement.scrollHeight <= window.innerHeight + 4;
+
+  // One finger or the mouse drags (when zoomed), two fingers pinch; whatever happens to one picture happens to all.
+  function listen(picture) {
+    const down = new Map(); // pointer id -> where it is on the screen
+    let moved = false;
+    const middle = () => {
+      const points = [...down.values()];
+      return { x: points.reduce((sum, p) => sum + p.x, 0) / points.length, y: points.reduce((sum, p) => sum + p.y, 0) / points.length };
+    };
+    const apart = () => {
+      const [a, b] = [...down.values()];
+      return Math.hypot(a.x - b.x, a.y - b.y);
+    };
+
     picture.addEventListener("pointerdown", (event) => {
-      if (view.zoom <= 1 || event.button !== 0) return;
-      drag = { id: event.pointerId, left: event.clientX, top: event.clientY, point: at(picture, event), moved: false };
-      picture.setPointerCapture(event.pointerId);
+      if (event.button !== 0) return;
+      if (down.size === 0) moved = false;
+      down.set(event.pointerId, { x: event.clientX, y: event.clientY, from: { x: event.clientX, y: event.clientY } });
     });
-    const release = () => { setTimeout(() => { drag = null; }); };
-    picture.addEventListener("pointerup", release);
-    picture.addEventListener("pointercancel", release);
+    picture.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse") pointer = at(picture, event.clientX, event.clientY);
+      const mine = down.get(event.pointerId);
+      if (!mine || (down.size === 1 && view.zoom <= 1)) return;
+      if (!moved && down.size === 1 && Math.hypot(event.clientX - mine.from.x, event.clientY - mine.from.y) <= 5) return;
+      if (!moved) for (const id of down.keys()) picture.setPointerCapture(id);
+      moved = true;
+      const before = middle();
+      const distance = down.size === 2 ? apart() : 0;
+      mine.x = event.clientX;
+      mine.y = event.clientY;
+      const after = middle();
+      const [from, to] = [at(picture, before.x, before.y), at(picture, after.x, after.y)];
+      view.x += from.x - to.x;
+      view.y += from.y - to.y;
+      if (distance > 0) zoomTo((view.zoom * apart()) / distance, from);
+      else draw();
+    });
+    const release = (event) => { down.delete(event.pointerId); };
+    for (const name of ["pointerup", "pointercancel"]) picture.addEventListener(name, release);
+    picture.addEventListener("pointerleave", () => { pointer = null; });
     picture.closest("label").addEventListener("click", (event) => {
-      if (drag?.moved) event.preventDefault(); // the end of a drag is no pick
+      if (moved) event.preventDefault(); // the end of a drag is no pick
+      moved = false;
     });
-    picture.addEventListener("dblclick", (event) => toggleZoom(at(picture, event))); // its two clicks undo each other
+    picture.addEventListener("dblclick", (event) => toggleZoom(at(picture, event.clientX, event.clientY))); // its two clicks undo each other
     picture.addEventListener("wheel", (event) => {
-      // Unzoomed, the wheel scrolls the page as everywhere.
-      if (view.zoom <= 1 && !event.ctrlKey) return;
+      // Where the page itself can be scrolled the wheel does that, as everywhere, until something is zoomed.
+      if (view.zoom <= 1 && !event.ctrlKey && !pageFits() && !document.fullscreenElement) return;
       event.preventDefault();
-      zoomTo(view.zoom * Math.exp(-event.deltaY / 400), at(picture, event));
+      const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * 30 : event.deltaY;
+      zoomTo(view.zoom * Math.exp(-pixels / 400), at(picture, event.clientX, event.clientY));
     }, { passive: false });
     picture.addEventListener("dragstart", (event) => event.preventDefault());
   }
 
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const key = event.key.toLowerCase();
-    const box = document.getElementById(`pick-${key}`);
-    if (/^[1-9]$/.test(key) && box) {
-      box.checked = !box.checked;
-      say.textContent = "";
-    } else if (key === "z") {
-      toggleZoom(pointer ?? undefined);
-    } else if (key === "l") {
-      names.click();
-    } else if (key === "enter" && !event.target.closest("a, button")) {
+  // ---- picking and sending ----
+
+  function picked(box) {
+    say.textContent = "";
+    if (!box.checked) return;
+    if (box === none) for (const one of picks()) one.checked = false;
+    else none.checked = false;
+  }
+
+  function toggle(box) {
+    box.checked = !box.checked;
+    picked(box);
+  }
+
+  // The next round comes into this page, so that full screen stays; everything else is an ordinary page.
+  async function go(address, options = {}) {
+    booth.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(address, { headers: { Accept: "text/html" }, ...options });
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const next = fresh.getElementById("booth");
+      if (!answer.ok || !next) {
+        if (answer.redirected || !options.method) return location.assign(answer.url);
+        return form.submit(); // shows the error as a page
+      }
+      booth.replaceChildren(...next.childNodes);
+      document.querySelector(".flashes")?.replaceChildren(...(fresh.querySelector(".flashes")?.childNodes ?? []));
+      document.title = fresh.title;
+      if (answer.url !== location.href) history.pushState(null, "", answer.url);
+      setUp();
+      find("h1").focus({ preventScroll: true });
+      booth.scrollIntoView({ block: "nearest" });
+    } catch {
+      if (options.method) form.submit(); // no connection, or none any more: the browser says so
+      else location.assign(address);
+    } finally {
+      booth.removeAttribute("aria-busy");
+    }
+  }
+
+  function send() {
+    const done = none.checked || picks().some((one) => one.checked);
+    say.textContent = done ? "" : say.dataset.text;
+    if (done && !booth.hasAttribute("aria-busy")) go(form.action, { method: "POST", body: new FormData(form) });
+  }
+
+  // ---- switches ----
+
+  function remember(box, key) {
+    try {
+      box.checked = sessionStorage.getItem(key) !== "off";
+      box.addEventListener("change", () => sessionStorage.setItem(key, box.checked ? "on" : "off"));
+    } catch { /* storage is switched off: the choice lasts for this round */ }
+  }
+
+  function fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else booth.requestFullscreen();
+  }
+
+  document.addEventListener("fullscreenchange", () => {
+    find("#fullscreen").setAttribute("aria-pressed", String(document.fullscreenElement === booth));
+    draw();
+  });
+
+  // ---- a round ----
+
+  function setUp() {
+    form = find("#round");
+    say = find("#say");
+    none = find("#none");
+    pictures = [...form.querySelectorAll("svg")];
+    width = Number(pictures[0].dataset.width);
+    height = Number(pictures[0].dataset.height);
+    Object.assign(view, { x: 0, y: 0, zoom: 1 });
+    pointer = null;
+    pictures.forEach(listen);
+    for (const box of [...picks(), none]) box.addEventListener("change", () => picked(box));
+    form.addEventListener("submit", (event) => {
       event.preventDefault();
       send();
+    });
+    for (const button of booth.querySelectorAll("[data-zoom]")) {
+      button.addEventListener("click", () => {
+        if (button.dataset.zoom === "toggle") toggleZoom();
+        else zoomTo(view.zoom * (button.dataset.zoom === "in" ? STEP : 1 / STEP));
+      });
+    }
+    for (const link of booth.querySelectorAll(".steps a, #back")) {
+      link.addEventListener("click", (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        go(link.href);
+      });
+    }
+    remember(find("#show-labels"), "custom-ai-labels");
+    remember(find("#show-scores"), "custom-ai-scores");
+    const button = find("#fullscreen");
+    button.hidden = !document.fullscreenEnabled;
+    button.setAttribute("aria-pressed", String(document.fullscreenElement === booth));
+    button.addEventListener("click", fullScreen);
+    find(".zoom").hidden = false;
+    for (const one of booth.querySelectorAll(".with-script")) one.hidden = false;
+    draw();
+  }
+
+  const KEYS = {
+    z: () => toggleZoom(pointer ?? undefined),
+    "+": () => zoomTo(view.zoom * STEP, pointer ?? undefined),
+    "=": () => zoomTo(view.zoom * STEP, pointer ?? undefined),
+    "-": () => zoomTo(view.zoom / STEP, pointer ?? undefined),
+    l: () => find("#show-labels").click(),
+    c: () => find("#show-scores").click(),
+    n: () => toggle(none),
+    0: () => toggle(none),
+    f: () => { if (document.fullscreenEnabled) fullScreen(); },
+    b: () => find("#back")?.click(),
+  };
+  const ARROWS = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    // With a Korean keyboard layout the key L types ㅣ: then the place of the key counts.
+    const typed = event.key.toLowerCase();
+    const key = /^Key[A-Z]$/.test(event.code) && !/^[a-z]$/.test(typed) ? event.code.slice(3).toLowerCase() : typed;
+    const box = /^[1-9]$/.test(key) ? find(`#pick-${key}`) : null;
+    if (box) {
+      toggle(box);
+    } else if (key in ARROWS && view.zoom > 1) {
+      event.preventDefault();
+      const [x, y] = ARROWS[key];
+      move((x * width) / view.zoom / 8, (y * height) / view.zoom / 8);
+    } else if (key === "enter") {
+      if (event.target.closest("a, button, summary")) return; // they do what they are for
+      event.preventDefault();
+      send();
+    } else if (key in KEYS) {
+      KEYS[key]();
     }
   });
 
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    send();
-  });
-  for (const button of document.querySelectorAll("[data-zoom]")) {
-    button.addEventListener("click", () => {
-      if (button.dataset.zoom === "toggle") toggleZoom();
-      else zoomTo(view.zoom * (button.dataset.zoom === "in" ? 1.5 : 1 / 1.5));
-    });
-  }
-  document.querySelector(".zoom").hidden = false;
-
-  names.checked = sessionStorage.getItem("custom-ai-names") !== "off";
-  names.addEventListener("change", () => sessionStorage.setItem("custom-ai-names", names.checked ? "on" : "off"));
   window.addEventListener("resize", draw);
-  draw();
+  window.addEventListener("popstate", () => location.reload());
+  setUp();
 })();
