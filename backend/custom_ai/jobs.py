@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from custom_ai.errors import Conflict, NotReady
 from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
+from custom_ai.pipeline import import_archive as importing
 from custom_ai.pipeline import look as looking
 from custom_ai.pipeline import rules
 from custom_ai.pipeline import tick as ticking
@@ -16,6 +19,14 @@ from custom_ai.wiring import services_of_this_process
 
 def _services() -> Services:
     return services_of_this_process()
+
+
+def _in_the_background() -> Services:
+    """For work of minutes: this process, and those that it starts, give way to others that want the CPU."""
+    services = _services()
+    if os.getpriority(os.PRIO_PROCESS, 0) < services.settings.nice:  # never more eager than we were started
+        os.setpriority(os.PRIO_PROCESS, 0, services.settings.nice)
+    return services
 
 
 def tick() -> None:
@@ -47,11 +58,15 @@ def start_training(project_id: int) -> None:
 
 
 def train(run_id: int, attempt: int) -> None:
-    training.train(_services(), run_id, attempt)
+    training.train(_in_the_background(), run_id, attempt)
 
 
 def auto_label(job_id: int, attempt: int) -> None:
-    auto_labelling.auto_label(_services(), job_id, attempt)
+    auto_labelling.auto_label(_in_the_background(), job_id, attempt)
+
+
+def import_archive(job_id: int, attempt: int) -> None:
+    importing.import_archive(_in_the_background(), job_id, attempt)
 
 
 def apply_champion(project_id: int) -> None:

@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 log = logging.getLogger(__name__)
 
 TRAIN, DEFAULT = "train", "default"
-_LONG_JOBS = {"train": TRAIN, "auto_label": DEFAULT}
+_LONG_JOBS = {"train": TRAIN, "auto_label": DEFAULT, "import_archive": DEFAULT}
 _SHORT_TIMEOUT_S = 900
 _TICK_KEY = "custom-ai:tick"
 _STARTED_FOR_DEAD_S = 120

@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     """gunicorn worker processes. Each holds its own copy of the models it serves."""
     web_threads: int = Field(8, ge=1, validation_alias=_also("web_threads", "THREADS"))
     """Threads per gunicorn worker."""
+    session_idle_s: float = Field(12 * 3600.0, gt=0)
+    """Who signed in with a token is signed out after this long without a visit."""
+    session_max_s: float = Field(7 * 24 * 3600.0, gt=0)
+    """Who signed in with a token has to sign in again after this long, visits or not."""
+    trusted_proxies: int = Field(0, ge=0)
+    """How many reverse proxies stand in front of this service; their X-Forwarded headers are believed."""
     basic_auth_user: str = Field("", validation_alias=_also("basic_auth_user", "BASIC_AUTH_USER"))
     """User that Label Studio must name on the ML-backend routes; empty: no basic auth."""
     basic_auth_pass: SecretStr = Field(SecretStr(""), validation_alias=_also("basic_auth_pass", "BASIC_AUTH_PASS"))
@@ -78,12 +84,18 @@ class Settings(BaseSettings):
     """cpu, cuda:0, ...; empty: a GPU when there is one."""
     threads: int = Field(0, ge=0)
     """CPU threads for training and predicting; 0: as many as there are cores."""
+    nice: int = Field(5, ge=0, le=19)
+    """How far training and auto-labelling give way to other programs that want the CPU (`nice`); 0: not at all."""
     candidate_passes: int = Field(4000, ge=1)
     """Training budget of one candidate, in picture passes."""
     candidate_seconds: float = Field(170.0, gt=0)
     """Time cap for one candidate, with the trainings that only score it; the schedule is fitted into it."""
+    forecast_seconds: float = Field(40.0, ge=0)
+    """How long a run may find out, when the vote is open, what more labels would bring; 0: it does not."""
     labels_per_class: int = Field(10, ge=1)
     """How many labels every chosen class needs; a project may override it."""
+    vote_days: float = Field(14.0, gt=0, le=365)
+    """How many days a vote stays open when nobody closes it or sets another deadline."""
     score_threshold: float | None = Field(
         None, ge=0, le=1, validation_alias=_also("score_threshold", "MODEL_SCORE_THRESHOLD")
     )
@@ -94,8 +106,6 @@ class Settings(BaseSettings):
     """How often lost jobs and lost webhooks are searched for."""
     lost_after_s: float = Field(90.0, gt=0)
     """A job without a sign of life for this long is started again."""
-    vote_days: float = Field(14.0, gt=0, le=365)
-    """How many days a vote stays open when nobody closes it or sets another deadline."""
     job_timeout_s: int = Field(6 * 3600, gt=0)
     """No job may take longer."""
     http_timeout_s: float = Field(30.0, gt=0)
@@ -108,6 +118,16 @@ class Settings(BaseSettings):
     """Larger image files are refused."""
     image_max_pixels: int = Field(100_000_000, gt=0)
     """Images with more pixels are refused (decompression bombs)."""
+    upload_max_bytes: int = Field(1_073_741_824, gt=0)
+    """Larger archives for a new project are refused."""
+    upload_keep_s: float = Field(86_400.0, gt=0)
+    """Uploads that were not finished, or not used, are removed after this time."""
+    import_max_images: int = Field(20_000, ge=1)
+    """Further images of an archive are left out."""
+    import_max_ratio: float = Field(200.0, gt=1)
+    """Files in an archive that unpack to more than this many times their size are left out (ZIP bombs)."""
+    import_max_unpacked_bytes: int = Field(5_368_709_120, gt=0)
+    """Archives that unpack to more are refused."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=_also("log_level", "LOG_LEVEL")
     )

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from custom_ai.errors import N_, LabelStudioError
+from custom_ai.errors import N_, LabelStudioError, LabelStudioMissing
 from custom_ai.labelstudio.session import Session
 
 PRIVATE_BLOCKED = N_(
     "Label Studio does not connect to private network addresses unless it is started with "
     "USE_DEFAULT_BANNED_SUBNETS=false; see label_studio_config/README.md"
 )
+_PER_PAGE = 100
+"""Label Studio gives no more projects at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,25 @@ class Projects:
             if not answer.get("next"):
                 return found
             page += 1
+
+    def which_projects(self, ids: Sequence[int]) -> set[int]:
+        """Those of the projects with these ids that our user sees."""
+        found: set[int] = set()
+        for start in range(0, len(ids), _PER_PAGE):
+            some = ",".join(str(one) for one in ids[start : start + _PER_PAGE])
+            # Without `include` Label Studio counts the tasks and annotations of each project.
+            answer = self.session.get("/api/projects/", {"ids": some, "include": "id", "page_size": _PER_PAGE})
+            found |= {int(raw["id"]) for raw in answer["results"]}
+        return found
+
+    def project_page(self, page: int, size: int) -> tuple[list[Project], bool]:
+        """One page (from 1) of our user's projects, newest first, and whether there are more; at most 100."""
+        fields = "id,title,label_config,task_number"
+        try:
+            answer = self.session.get("/api/projects/", {"page": page, "page_size": size, "include": fields})
+        except LabelStudioMissing:  # what Label Studio answers to a page after the last one
+            return [], False
+        return [_project(raw) for raw in answer["results"]], bool(answer.get("next"))
 
     def create_project(self, title: str, description: str = "", label_config: str = "", **fields: object) -> Project:
         """A new project (its title needs 3 to 50 characters); LabelStudioError for a bad config."""

@@ -81,6 +81,10 @@ class Tasks:
             return task
         raise LabelStudioMissing(what=N_("task"), id=task_id)
 
+    def delete_task(self, task_id: int) -> None:
+        """Delete one task with all that belongs to it. Raises LabelStudioMissing."""
+        self.session.delete_json(f"/api/tasks/{task_id}/", missing=(N_("task"), task_id))
+
     def import_tasks(self, project_id: int, tasks: Sequence[dict[str, Any]]) -> list[int]:
         """New tasks (`data`, and if wanted `annotations`, `predictions`, `meta`); their ids in order."""
         ids: list[int] = []

@@ -1,4 +1,4 @@
-"""What runs and auto-labelling jobs have in common: begin, sign of life, cancel, end.
+"""What runs, auto-labelling and import jobs have in common: begin, sign of life, cancel, end.
 
 Every change names the attempt it belongs to, so that a process that was taken for dead and comes
 back cannot write over its successor's work.
@@ -11,14 +11,16 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from custom_ai.state.tables import ACTIVE, AutoLabelJob, Run, now
+from custom_ai.state.tables import ACTIVE, AutoLabelJob, ImportJob, Run, now
 
-Work = type[Run] | type[AutoLabelJob]
+Work = type[Run] | type[AutoLabelJob] | type[ImportJob]
 
 
-def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob:
+def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob | ImportJob:
     """The row, which must exist."""
-    return session.get_one(Run, id) if kind is Run else session.get_one(AutoLabelJob, id)
+    found = session.get_one(kind, id)
+    assert isinstance(found, Run | AutoLabelJob | ImportJob)
+    return found
 
 
 def begin(session: Session, kind: Work, id: int, attempt: int) -> bool:

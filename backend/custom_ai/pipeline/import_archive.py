@@ -1,0 +1,262 @@
+"""An archive becomes a Label Studio project: read, check, send in batches, connect. A job.
+
+It may be killed anywhere and run again. Before a batch is sent, its images stand in SQL as "sending"; who
+comes after a kill asks Label Studio which of them have arrived (every image carries a mark in its name, see
+``labelstudio.uploading``), so that no image is there twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from custom_ai.archive import SYSTEM_FILE, Archive, Picture
+from custom_ai.errors import N_, BadInput, Conflict, CustomAIError, ImageError, LabelStudioError
+from custom_ai.labelstudio.config import template
+from custom_ai.labelstudio.uploading import (
+    BATCH_BYTES,
+    BATCH_FILES,
+    file_name,
+    mark_of,
+    marked_tasks,
+    send_images,
+    untouched,
+)
+from custom_ai.pipeline.connect import connect
+from custom_ai.pipeline.pulse import Pulse, carry_out
+from custom_ai.pipeline.uploads import limits_of, path_of
+from custom_ai.services import Services
+from custom_ai.state import work
+from custom_ai.state.journal import SYSTEM, notify, reason, reason_of, record
+from custom_ai.state.tables import ImportItem, ImportJob, Upload
+from custom_ai.types import LabelKind
+
+log = logging.getLogger(__name__)
+SMALLEST_BATCH = 5
+NOTED_AT_ONCE = 200
+"""Files that were left out and are not noted yet; a kill repeats the look at them."""
+
+Prepare = Callable[[Picture], bytes]
+"""What Label Studio gets of an image. Every image passes through it before it leaves this process."""
+
+DUPLICATE = N_("the same picture is in the archive as {other}")
+OVER_THE_LIMIT = N_("the archive has more images than CUSTOM_AI_IMPORT_MAX_IMAGES allows")
+NO_IMAGES = N_("none of its files is an image that can be used; the list below says why")
+GONE = N_("the uploaded archive was removed; upload it again")
+
+
+def unchanged(picture: Picture) -> bytes:
+    """Label Studio gets the images as they are."""
+    return picture.data
+
+
+def import_archive(services: Services, job_id: int, attempt: int, prepare: Prepare = unchanged) -> None:
+    """Do one attempt at a job: what is not in Label Studio yet."""
+    with services.database.write() as session:
+        if not work.begin(session, ImportJob, job_id, attempt):
+            log.info("import %s attempt %s: not ours to do", job_id, attempt)
+            return
+        job = session.get_one(ImportJob, job_id)
+
+    def do(pulse: Pulse) -> None:
+        _Import(services, job, pulse, prepare).run()
+        _end(services, job, attempt, "done", None)
+
+    def end(status: str, why: dict[str, object]) -> None:
+        _drop_empty_project(services, job)
+        _end(services, job, attempt, status, why)
+
+    carry_out(services, ImportJob, job_id, attempt, do, end)
+
+
+class _Import:
+    """One attempt."""
+
+    def __init__(self, services: Services, job: ImportJob, pulse: Pulse, prepare: Prepare) -> None:
+        self._services, self._job, self._pulse, self._prepare = services, job, pulse, prepare
+        self._known: set[int] = set()
+        """Positions of files that are in Label Studio or left out."""
+        self._pictures: dict[str, str] = {}
+        """Names by the sha256 of what is in Label Studio or about to be sent."""
+        self._left_out: list[ImportItem] = []
+
+    def run(self) -> None:
+        job, services = self._job, self._services
+        if job.upload_id is None:
+            raise Conflict(why=GONE)
+        with Archive(path_of(services.settings, job.upload_id), limits_of(services.settings)) as archive:
+            if job.attempt > 1:
+                self._take_up()
+            self._read(archive)
+        if not self._pictures:
+            raise BadInput(what=N_("the archive"), why=NO_IMAGES)
+        assert job.project_id is not None
+        if job.attempt > 1:
+            self._settle(job.project_id)
+        connect(services, job.project_id, by=job.requested_by, kind=job.kind)
+
+    def _take_up(self) -> None:
+        """Find out how far earlier attempts came."""
+        studio, job = self._services.label_studio, self._job
+        if job.project_id is None:  # the call that made it may have been lost
+            made = next((one for one in studio.projects() if job.mark in one.label_config), None)
+            if made is not None:
+                self._set_project(made.id)
+        arrived = {} if job.project_id is None else marked_tasks(studio, job.project_id)
+        with self._services.database.write() as session:
+            self._pulse.guard(session)
+            for item in session.scalars(select(ImportItem).where(ImportItem.job_id == job.id)):
+                tasks = arrived.get(mark_of(item.sha256 or ""))
+                if item.status == "sending" and tasks:
+                    item.status, item.task_id = "done", min(int(task["id"]) for task in tasks)
+                if item.status != "sending":
+                    self._known.add(item.position)
+                if item.status == "done" and item.sha256:
+                    self._pictures[item.sha256] = item.name
+
+    def _read(self, archive: Archive) -> None:
+        batch: list[tuple[int, Picture]] = []
+        # After trouble smaller ones: Label Studio may take fewer or be slow.
+        most = max(SMALLEST_BATCH, BATCH_FILES // self._job.attempt)
+        limit = self._services.settings.import_max_images
+        for entry in archive.entries():
+            self._pulse.check()
+            if entry.position in self._known:
+                continue
+            try:
+                picture = archive.read(entry)
+            except ImageError as error:
+                status = "system" if entry.why == SYSTEM_FILE else "left_out"
+                self._leave_out(entry.position, entry.name, reason(str(error.params["why"])), status)
+                continue
+            if picture.sha256 in self._pictures:
+                other = self._pictures[picture.sha256]
+                self._leave_out(entry.position, entry.name, reason(DUPLICATE, other=other))
+            elif len(self._pictures) >= limit:
+                self._leave_out(entry.position, entry.name, reason(OVER_THE_LIMIT))
+            else:
+                self._pictures[picture.sha256] = picture.name
+                if batch and (len(batch) >= most or sum(len(one.data) for _, one in batch) >= BATCH_BYTES):
+                    self._send(batch)
+                    batch = []
+                batch.append((entry.position, picture))
+        self._send(batch)
+
+    def _leave_out(self, position: int, name: str, why: dict[str, object], status: str = "left_out") -> None:
+        self._left_out.append(self._item(position, name, status, reason=why))
+        if len(self._left_out) >= NOTED_AT_ONCE:
+            self._note(self._left_out)
+
+    def _send(self, batch: Sequence[tuple[int, Picture]]) -> None:
+        """Send a batch, and note what was left out meanwhile."""
+        items = [self._item(at, one.name, "sending", sha256=one.sha256) for at, one in batch]
+        self._note([*self._left_out, *items])
+        if items:
+            project_id = self._job.project_id or self._make_project()
+            images = [(file_name(one.name, one.sha256, one.extension), self._prepare(one)) for _, one in batch]
+            self._send_to(project_id, items, images)
+            self._note(items)
+
+    def _send_to(self, project_id: int, items: Sequence[ImportItem], images: Sequence[tuple[str, bytes]]) -> None:
+        """Send images, in parts when Label Studio (or a proxy before it) does not take them together."""
+        try:
+            tasks = send_images(self._services.label_studio, project_id, images)
+        except LabelStudioError as error:
+            if error.params.get("http_status") not in (400, 413):
+                raise
+            if len(items) == 1:
+                items[0].status, items[0].reason = "left_out", reason_of(error)
+                return
+            half = len(items) // 2
+            self._send_to(project_id, items[:half], images[:half])
+            self._send_to(project_id, items[half:], images[half:])
+        else:
+            for item in items:
+                item.status, item.task_id = "done", tasks.get(mark_of(item.sha256 or ""))
+
+    def _item(self, position: int, name: str, status: str, **values: Any) -> ImportItem:
+        return ImportItem(job_id=self._job.id, position=position, name=name, status=status, **values)
+
+    def _note(self, items: Sequence[ImportItem]) -> None:
+        with self._services.database.write() as session:
+            self._pulse.guard(session)
+            for item in items:
+                session.merge(item)
+        self._left_out = []
+
+    def _make_project(self) -> int:
+        job = self._job
+        names, colours = [name for name, _ in job.classes], [colour for _, colour in job.classes]
+        config = f"<!-- {job.mark} -->\n{template(names, kind=LabelKind(job.kind), colours=colours)}"
+        made = self._services.label_studio.create_project(job.title, job.description, config)
+        log.info("import %s: Label Studio project %s made", job.id, made.id)
+        self._set_project(made.id)
+        return made.id
+
+    def _set_project(self, project_id: int) -> None:
+        with self._services.database.write() as session:
+            self._pulse.guard(session)
+            session.execute(update(ImportJob).where(ImportJob.id == self._job.id).values(project_id=project_id))
+            record(session, self._job.requested_by, "import.project", None, self._job.title, project=project_id)
+        self._job.project_id = project_id
+
+    def _settle(self, project_id: int) -> None:
+        """Label Studio may have acted on a batch after it was asked what has arrived: then remove our second copies."""
+        studio = self._services.label_studio
+        for tasks in marked_tasks(studio, project_id).values():
+            spare = sorted(tasks, key=lambda task: (untouched(task), int(task["id"])))[1:]
+            for task in spare:
+                if untouched(task):
+                    log.warning("import %s: task %s is a second copy, removed", self._job.id, task["id"])
+                    studio.delete_task(int(task["id"]))
+
+
+def import_counts(session: Session, job_id: int) -> dict[str, int]:
+    """How many files are in Label Studio (done), under way (sending), left out, and of the system."""
+    rows = session.execute(
+        select(ImportItem.status, func.count()).where(ImportItem.job_id == job_id).group_by(ImportItem.status)
+    )
+    return {"done": 0, "sending": 0, "left_out": 0, "system": 0} | {status: count for status, count in rows}
+
+
+def _drop_empty_project(services: Services, job: ImportJob) -> None:
+    """Leave no project behind in which nothing is. What we know is not enough: Label Studio is asked."""
+    if job.project_id is None:
+        return
+    try:
+        remote = services.label_studio.project(job.project_id)
+        if job.mark not in remote.label_config or remote.raw.get("task_number") != 0:
+            return
+        services.label_studio.delete_project(job.project_id)
+    except CustomAIError as error:
+        log.warning("import %s: the empty project %s stays: %s", job.id, job.project_id, error)
+        return
+    with services.database.write() as session:
+        session.execute(update(ImportJob).where(ImportJob.id == job.id).values(project_id=None))
+        record(session, SYSTEM, "import.project.removed", None, job.title, project=job.project_id)
+
+
+def _end(services: Services, job: ImportJob, attempt: int, status: str, why: dict[str, object] | None) -> None:
+    with services.database.write() as session:
+        if not work.finish(session, ImportJob, job.id, attempt, status, why):
+            return
+        counts = import_counts(session, job.id)
+        record(session, SYSTEM, f"import.{status}", None, job.archive, project=job.project_id, **counts)
+        if status == "done":
+            text = N_("{archive} was imported: {done} images, {left_out} files left out.")
+            who = job.requested_by
+            assert job.project_id is not None
+            done, left_out = counts["done"], counts["left_out"]
+            notify(
+                session, job.project_id, "import_done", text, to=who, archive=job.archive, done=done, left_out=left_out
+            )
+            session.execute(update(ImportJob).where(ImportJob.id == job.id).values(upload_id=None))
+            upload = session.get(Upload, job.upload_id)
+            if upload is not None:
+                session.delete(upload)
+    if status == "done" and job.upload_id is not None:
+        path_of(services.settings, job.upload_id).unlink(missing_ok=True)
