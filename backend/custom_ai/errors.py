@@ -170,6 +170,13 @@ class TrainingError(CustomAIError):
     template = N_("Training failed: {why}.")
 
 
+class ClassVanished(CustomAIError):
+    """A class that was to be trained has nothing to train on any more."""
+
+    code, status = "class_vanished", 409
+    template = N_("There is nothing to learn {label} from: {why}. Start again without it, or when that is put right.")
+
+
 class WeightsError(CustomAIError):
     """Base weights cannot be had. Training goes on without them."""
 

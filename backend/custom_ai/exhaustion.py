@@ -25,7 +25,9 @@ _MEMORY_WORDS = (
     "insufficient memory",
     "bad_alloc",
     "alloc_failed",
-    "could not create a memory object",
+    "could not create a memory object",  # oneDNN, as are these
+    "could not create a primitive",
+    "could not execute a primitive",
 )
 LEAST_FREE_BYTES = 200_000_000
 """With less free space no training is begun: four models, their images and the database need about so much."""

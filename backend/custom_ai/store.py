@@ -6,9 +6,13 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from custom_ai.errors import N_, ModelError
+
+_PART = ".part-"
 
 
 class FileStore:
@@ -45,6 +49,13 @@ class FileStore:
             raise ModelError(model=sha256[:12], why=N_("its file was changed after it was stored"))
         return path
 
+    def sweep(self, older_than_s: float = 3600.0) -> None:
+        """Remove the half-written files of processes that were killed."""
+        for part in self.folder.glob(f"??/{_PART}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > older_than_s:
+                    part.unlink()
+
     def _path(self, sha256: str) -> Path:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise ModelError(model=sha256[:12], why=N_("this is not a sha256"))
@@ -63,7 +74,7 @@ class _Rename:
 
     def __enter__(self) -> str:
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        handle, self.name = tempfile.mkstemp(dir=self.target.parent, prefix=".part-")
+        handle, self.name = tempfile.mkstemp(dir=self.target.parent, prefix=_PART)
         os.close(handle)
         return self.name
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from custom_ai import __version__
 from custom_ai.errors import N_, BadInput, NotFound
 from custom_ai.services import Services
+from custom_ai.state.journal import render
 from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
 
 FORMATS = {"onnx": "model.onnx", "weights": "weights.pt"}
@@ -38,7 +39,8 @@ def model_card(services: Services, candidate_id: int, translate: Callable[[str],
             "labels": {} if snapshot is None else snapshot.counts,
         },
         "recipe": row.recipe,
-        "base_weights": row.base_weights,
+        "base_weights": None if row.base_weights is None else translate(row.base_weights),
+        "notes": [render(one, translate) for one in row.notes],
         "image_size": row.image_size,
         "passes": row.passes,
         "seconds": row.seconds,
@@ -82,6 +84,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"- data: {card['data']['images']} images, sha256 {card['data']['sha256']}",
         f"- labels: {', '.join(f'{name} {count}' for name, count in card['data']['labels'].items())}",
         f"- base weights: {card['base_weights']}",
+        *(f"- note: {note}" for note in card["notes"]),
         f"- input: {card['image_size']} px; {card['passes']} picture passes in {card['seconds']} s",
         "",
         "| class | AP50 | precision | recall | threshold | labels scored on |",

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from custom_ai import exhaustion
 from custom_ai.errors import N_, Cancelled, Conflict, CustomAIError, LabelStudioUnreachable
 from custom_ai.policy import MAX_ATTEMPTS
 from custom_ai.services import Services
@@ -116,7 +117,9 @@ def carry_out(
         except CustomAIError as error:
             log.warning("%s %s failed: %s", name, id, error)
             end("failed", reason_of(error))
-        except Exception:
+        except Exception as error:
             log.exception("%s %s failed", name, id)
-            end("failed", reason(N_("Internal error; the log has it under {name} {id}."), name=name, id=id))
+            known = exhaustion.explain(error, services.settings.state_dir)
+            internal = reason(N_("Internal error; the log has it under {name} {id}."), name=name, id=id)
+            end("failed", reason_of(known) if known else internal)
     return True

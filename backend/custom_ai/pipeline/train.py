@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from custom_ai import dataset
+from custom_ai import dataset, exhaustion
 from custom_ai.errors import (
     N_,
+    ClassVanished,
     Conflict,
     CustomAIError,
     NotFound,
@@ -20,7 +21,7 @@ from custom_ai.errors import (
     TrainingError,
 )
 from custom_ai.pipeline import forecast, pictures, run_data, vote_images
-from custom_ai.pipeline.candidates import candidates_of, train_one, work_dir
+from custom_ai.pipeline.candidates import candidates_of, sweep, train_one, work_dir
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.mirror import labelled_tasks
 from custom_ai.pipeline.pulse import Pulse, carry_out
@@ -130,6 +131,8 @@ def train(services: Services, run_id: int, attempt: int) -> None:
         shutil.rmtree(work_dir(services, run_id, attempt), ignore_errors=True)
 
 
+    sweep(services)
+    exhaustion.need_room(services.settings.state_dir)
 def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     run = _snapshot(services, run_id, pulse)
     for earlier in range(1, run.attempt):
@@ -153,6 +156,10 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     if len(images) < MIN_IMAGES:
         first = next(iter(left_out), None)
         why = str(first[1]) if first else N_("there are fewer than 4 labelled images")
+    shown = {box.label for image in images for box in image.boxes}
+    for label in snapshot.classes:
+        if label not in shown:
+            raise ClassVanished(label=label, why=N_("none of the images that show it could be used"))
         raise TrainingError(why=why)
     # Without enough untouched images people vote on labelled ones, which no candidate may have learned from.
     untouched = vote_images.untouched(services, run.project_id)
@@ -177,6 +184,9 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
     with services.database.read() as session:
         run = session.get_one(Run, run_id)
     if run.snapshot_id is not None:
+        for label in run.classes:
+            if label not in project.available_classes:
+                raise ClassVanished(label=label, why=N_("the labelling config does not have it any more"))
         return run
     look(services, run.project_id, full=True)
     pulse.check()
