@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -58,6 +59,7 @@ class Bell:
 class Visitor:
     id: int
     email: str
+    how: str = "token"
 
 
 @dataclass
@@ -73,12 +75,23 @@ class House:
         return self.visitor
 
     def sees(self, project_id: int) -> Visitor:
+        visitor = self.user()
         if project_id not in self.visible:
             raise NotFound(what="project", id=project_id)
-        return self.user()
+        return visitor
+
+    def sees_which(self, project_ids: Iterable[int]) -> list[int]:
+        self.user()
+        return [one for one in project_ids if one in self.visible]
 
     def protect(self, csrf: CSRFProtect) -> None:
         csrf.protect()
+
+    def present(self) -> Visitor | None:
+        return self.visitor
+
+    def sessions(self) -> list[Any]:
+        return []
 
 
 @dataclass

@@ -104,7 +104,7 @@ def test_an_unexpected_401_renews_once(method: str) -> None:
 def test_a_second_401_is_final() -> None:
     given, respond = exchanging(as_json({"detail": "no"}, 401))
     with serving(respond) as server, Session(server.url, PAT) as session:  # type: ignore[arg-type]
-        with pytest.raises(LabelStudioAuth, match="not valid"):
+        with pytest.raises(LabelStudioAuth, match="does not take it"):
             session.get("/x")
         assert len(given) == 2
 

@@ -31,6 +31,10 @@ PERSONAL_REFUSED = N_(
     "this personal access token is not valid (any more); "
     "create a new one in Label Studio under Account & Settings > Personal Access Token"
 )
+PERSONAL_NOT_TAKEN = N_(
+    "Label Studio knows this personal access token but does not take it: such tokens are switched off on the "
+    "Organization page under API Tokens Settings, or the account is not active (any more)"
+)
 LEGACY_DISABLED = N_(
     "legacy tokens are disabled in this Label Studio; create a personal access token under "
     "Account & Settings, or enable legacy tokens on the Organization page under API Tokens Settings"
@@ -176,7 +180,7 @@ class PersonalToken:
         return True
 
     def refusal(self, detail: str) -> LabelStudioAuth:
-        return LabelStudioAuth(why=PERSONAL_REFUSED)
+        return LabelStudioAuth(why=PERSONAL_NOT_TAKEN)  # it was exchanged, and refused all the same
 
     def secrets(self) -> tuple[str, ...]:
         return (self._key, self._access)
