@@ -29,7 +29,11 @@ class WritingBell:
 
 
 def services_in(folder: Path, label_studio_url: str = "http://127.0.0.1:9", **values: Any) -> Services:
-    """Services with a fresh SQLite database; nothing listens at the default Label Studio address."""
+    """Services with a fresh SQLite database; nothing listens at the default Label Studio address.
+
+    No forecast, which trains some more, unless it is asked for.
+    """
+    values = {"forecast_seconds": 0, **values}
     settings = load_settings(
         state_dir=folder / "state", label_studio_url=label_studio_url, label_studio_api_key="0" * 40, **values
     )

@@ -69,6 +69,13 @@ class Site:
         """The visitor as a reader of notifications."""
         return inbox.Reader(self.user().id, self.visible())
 
+    def unread(self) -> dict[int, int]:
+        """How many notifications the visitor has not seen, by project."""
+        if "unread" not in g:
+            g.unread = inbox.unread(self.services, self.reader())
+        found: dict[int, int] = g.unread
+        return found
+
     def translate(self, message: str) -> str:
         return translator(self.language())(message)
 

@@ -55,6 +55,7 @@ class Stack:
             "download_weights": False,
             "candidate_passes": 80,
             "candidate_seconds": 5,
+            "forecast_seconds": 0,
             "debounce_s": 0.2,
             "tick_s": 4,
             "lost_after_s": 8,

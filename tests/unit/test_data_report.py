@@ -18,14 +18,21 @@ def test_counts_and_sizes() -> None:
         image(3),
         image(4, width=400, height=300),
     ]
-    report = data_report(["cat", "dog", "cow"], images, {1: 1, 3: 3, 4: 3}, {9: "it cannot be read"}, {"clipped": 2})
-    assert (report["images"], report["negatives"]) == (4, 2)
+    report = data_report(["cat", "dog", "cow"], images, {1: 1, 3: 3, 4: 3})
+    assert (report["images"], report["labels"], report["negatives"]) == (4, 3, 2)
     assert report["sizes"] == {"200x100": 3, "400x300": 1}
     cat, dog, cow = report["classes"]
     assert (cat["labels"], cat["images"], cat["side_px"]) == (2, 1, [20.0, 60.0, 100.0])
     assert cat["side_share"] == [0.1, 0.3, 0.5]
     assert (dog["labels"], dog["side_px"]) == (1, [40.0, 40.0, 40.0])
     assert (cow["labels"], cow["side_px"]) == (0, None)
+    assert report["small_px"] == 16
+    assert (cat["small"]["192"], cow["small"]["192"]) == (0, 0)  # 0.1 of 192 pixels are 19
+    assert data_report(["cat"], [image(1, Box("cat", 0.0, 0.0, 0.05, 0.1))], {})["classes"][0]["small"] == {
+        "192": 1,
+        "256": 1,
+        "320": 0,
+        "448": 0,
+        "640": 0,
+    }
     assert report["near_duplicates"] == [[3, 4]]
-    assert report["left_out"] == [{"task": 9, "reason": "it cannot be read"}]
-    assert report["notes"] == {"clipped": 2}

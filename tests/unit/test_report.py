@@ -63,9 +63,16 @@ def test_the_worst_images_come_first() -> None:
 
 
 def test_labels_in_doubt() -> None:
-    truth = TRUTH | {4: [box(0.7)]}  # nothing is seen where this was drawn
+    truth = TRUTH | {4: [box(0.7)]}  # nothing is seen where this was drawn, but both of the other cats are
     found = [(one.kind, one.task_id, one.box.label, one.drawn_as) for one in doubts(truth, PREDICTED)]
-    assert found == [("class", 1, "cat", "dog"), ("missing", 3, "dog", ""), ("needless", 4, "cat", "cat")]
+    assert found == [("missing", 3, "dog", ""), ("class", 1, "cat", "dog"), ("needless", 4, "cat", "cat")]
+    sure = [one.sureness for one in doubts(truth, PREDICTED)]
+    assert sure == [0.95, 0.8, 0.75]
+
+
+def test_a_model_that_overlooks_much_doubts_no_label_for_that() -> None:
+    truth = TRUTH | {4: [box(0.7)], 5: [box(0.7)]}
+    assert [one.kind for one in doubts(truth, PREDICTED)] == ["missing", "class"]
 
 
 def test_an_unsure_model_doubts_nobody() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from custom_ai.cli import admin, demo, doctor, processes, weights
+from custom_ai.cli import admin, demo, doctor, processes, reports, weights
 from custom_ai.errors import CustomAIError
 from custom_ai.i18n import terminal_language, translator
 from custom_ai.wiring import SETTINGS_FILE
@@ -30,6 +30,7 @@ app.command("migrate")(admin.migrate)
 app.command("connect")(admin.connect)
 app.command("status")(admin.status)
 app.command("export-model")(admin.export_model)
+app.command("report")(reports.report)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.reviews import review
-from custom_ai.state.tables import Candidate, Review
+from custom_ai.services import Services
+from custom_ai.state.tables import Candidate, Promotion, Review
 
 LAST = 20
 """The newest reviewed tasks on which the retraining rule looks."""
@@ -48,12 +49,12 @@ def record_reviews(session: Session, project_id: int, tasks: Sequence[dict[str, 
         )
 
 
-def live_scores(session: Session, project_id: int) -> dict[int, dict[str, Any]]:
-    """By candidate id: how many tasks were reviewed, the counts, and the scores (None while unknown)."""
+def live_scores(session: Session, project_id: int, only: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+    """By candidate id (``only`` these): how many tasks were reviewed, the counts, the scores (None while unknown)."""
     sums = [func.sum(getattr(Review, name)) for name in (*_COUNTS, "iou_sum")]
     rows = session.execute(
         select(Review.candidate_id, func.count(), *sums)
-        .where(Review.project_id == project_id)
+        .where(Review.project_id == project_id, *([] if only is None else [Review.candidate_id.in_(only)]))
         .group_by(Review.candidate_id)
     )
     return {row[0]: _shown(row[1], [int(value) for value in row[2:7]], float(row[7])) for row in rows}
@@ -62,10 +63,44 @@ def live_scores(session: Session, project_id: int) -> dict[int, dict[str, Any]]:
 def history(session: Session, candidate_id: int) -> list[dict[str, Any]]:
     """The live score of one model day by day (UTC), oldest first."""
     rows = session.scalars(select(Review).where(Review.candidate_id == candidate_id).order_by(Review.at))
-    days: dict[str, list[Review]] = {}
-    for row in rows:
-        days.setdefault(row.at.date().isoformat(), []).append(row)
-    return [{"day": day} | _together(some) for day, some in days.items()]
+    return _by_day(rows.all())
+
+
+def model_history(services: Services, candidate_id: int) -> dict[str, Any]:
+    """The live score of one model: ``total`` (None when nobody has reviewed anything) and ``days``."""
+    with services.database.read() as session:
+        rows = session.scalars(select(Review).where(Review.candidate_id == candidate_id).order_by(Review.at)).all()
+    return {"total": _together(rows) if rows else None, "days": _by_day(rows)}
+
+
+def live_score(services: Services, project_id: int, translate: Callable[[str], str] = str) -> dict[str, Any]:
+    """What people made of the pre-labels of each model of a project, in all and day by day, newest model first.
+
+    ``serving`` is the model in use. Models of which nothing was reviewed are left out.
+    """
+    with services.database.read() as session:
+        rows = session.scalars(select(Review).where(Review.project_id == project_id).order_by(Review.at)).all()
+        models = session.scalars(
+            select(Candidate).where(Candidate.id.in_({row.candidate_id for row in rows})).order_by(Candidate.id.desc())
+        ).all()
+        serving = session.scalar(
+            select(Promotion.candidate_id).where(Promotion.project_id == project_id, Promotion.active)
+        )
+    by_model = {one.id: [row for row in rows if row.candidate_id == one.id] for one in models}
+    return {
+        "project": project_id,
+        "models": [
+            {
+                "model": one.id,
+                "version": one.version,
+                "title": translate(one.title),
+                "serving": one.id == serving,
+                "total": _together(by_model[one.id]),
+                "days": _by_day(by_model[one.id]),
+            }
+            for one in models
+        ],
+    }
 
 
 def recent_score(session: Session, candidate_id: int) -> float | None:
@@ -75,6 +110,13 @@ def recent_score(session: Session, candidate_id: int) -> float | None:
     ).all()
     score: float | None = _together(rows)["score"] if len(rows) == LAST else None
     return score
+
+
+def _by_day(rows: Sequence[Review]) -> list[dict[str, Any]]:
+    days: dict[str, list[Review]] = {}
+    for row in rows:
+        days.setdefault(row.at.date().isoformat(), []).append(row)
+    return [{"day": day} | _together(some) for day, some in days.items()]
 
 
 def _together(rows: Sequence[Review]) -> dict[str, Any]:

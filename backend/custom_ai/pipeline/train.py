@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,6 @@ from custom_ai.errors import (
     N_,
     ClassVanished,
     Conflict,
-    CustomAIError,
     NotFound,
     NotReady,
     TrainingError,
@@ -31,8 +30,7 @@ from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, notify_reason, reason, reason_of, record
 from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
-from custom_ai.training.contract import TrainImage, TrainSet
-from custom_ai.training.data_report import data_report
+from custom_ai.training.contract import TrainSet
 from custom_ai.training.folds import plan
 from custom_ai.types import LabelKind
 
@@ -115,6 +113,7 @@ def train(services: Services, run_id: int, attempt: int) -> None:
                 "run_started",
                 N_("Training has started: {labels} labels of {classes}."),
                 to=run.requested_by,
+                about=f"run {run.id}",
                 labels=run.labels,
                 classes=", ".join(run.classes),
             )
@@ -131,9 +130,9 @@ def train(services: Services, run_id: int, attempt: int) -> None:
         shutil.rmtree(work_dir(services, run_id, attempt), ignore_errors=True)
 
 
+def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     sweep(services)
     exhaustion.need_room(services.settings.state_dir)
-def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     run = _snapshot(services, run_id, pulse)
     for earlier in range(1, run.attempt):
         shutil.rmtree(work_dir(services, run_id, earlier), ignore_errors=True)
@@ -150,17 +149,17 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
             .values(
                 stage="training",
                 left_out=[[task, reason_of(error)] for task, error in left_out],
-                data_report=_data_report(snapshot, images, left_out),
+                data_report=run_data.figures(snapshot, images),
             )
         )
     if len(images) < MIN_IMAGES:
         first = next(iter(left_out), None)
         why = str(first[1]) if first else N_("there are fewer than 4 labelled images")
+        raise TrainingError(why=why)
     shown = {box.label for image in images for box in image.boxes}
     for label in snapshot.classes:
         if label not in shown:
             raise ClassVanished(label=label, why=N_("none of the images that show it could be used"))
-        raise TrainingError(why=why)
     # Without enough untouched images people vote on labelled ones, which no candidate may have learned from.
     untouched = vote_images.untouched(services, run.project_id)
     data = plan(snapshot, images, hold_out=len(untouched) < VOTE_ROUNDS)
@@ -169,14 +168,7 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
         if candidate.status != "done":
             train_one(services, run, candidate, data, pulse)
     _conclude(services, run, data, pulse)
-
-
-def _data_report(
-    snapshot: dataset.Snapshot, images: Sequence[TrainImage], left_out: Sequence[tuple[int, CustomAIError]]
-) -> dict[str, Any]:
-    reasons = {task: str(error) for task, error in left_out}
-    groups = {image.task_id: image.group for image in images if image.group is not None}
-    return data_report(snapshot.classes, images, groups, reasons, {})
+    forecast.make(services, run.id, run.attempt, data, work_dir(services, run.id, run.attempt) / "forecast")
 
 
 def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
@@ -184,9 +176,6 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
     with services.database.read() as session:
         run = session.get_one(Run, run_id)
     if run.snapshot_id is not None:
-        for label in run.classes:
-            if label not in project.available_classes:
-                raise ClassVanished(label=label, why=N_("the labelling config does not have it any more"))
         return run
     look(services, run.project_id, full=True)
     pulse.check()
@@ -195,10 +184,14 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
         project = session.get_one(Project, run.project_id)
         if kind_of(project) != run.kind:  # then the mirror holds other labels than those that were asked for
             raise Conflict(why=N_("the project's kind of labels was changed since the run was asked for"))
+        for label in run.classes:
+            if label not in project.available_classes:
+                raise ClassVanished(label=label, why=N_("the labelling config does not have it any more"))
         state = project_readiness(session, services, project, run.classes)
         if not state.ready:
             raise NotReady(missing=str(state), needed=state.needed)
-        snapshot = dataset.make_snapshot(labelled_tasks(session, run.project_id), run.classes, LabelKind(run.kind))
+        tasks = labelled_tasks(session, run.project_id)
+        snapshot = dataset.make_snapshot(tasks, run.classes, LabelKind(run.kind))
         row = session.scalar(
             select(DatasetSnapshot).where(
                 DatasetSnapshot.project_id == run.project_id, DatasetSnapshot.sha256 == snapshot.sha256
@@ -215,7 +208,14 @@ def _snapshot(services: Services, run_id: int, pulse: Pulse) -> Run:
             session.add(row)
             session.flush()
         session.execute(
-            update(Run).where(Run.id == run_id).values(snapshot_id=row.id, stage="preparing", labels=state.total)
+            update(Run)
+            .where(Run.id == run_id)
+            .values(
+                snapshot_id=row.id,
+                stage="preparing",
+                labels=state.total,
+                notes=run_data.left_out_of(session, run.project_id, tasks, snapshot),
+            )
         )
     with services.database.read() as session:
         return session.get_one(Run, run_id)
@@ -240,6 +240,7 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
                 "run_done",
                 N_("Training has ended: {count} models are ready. Choose the best one."),
                 to=run.requested_by,
+                about=f"run {run.id}",
                 count=len(done),
             )
         else:
@@ -250,6 +251,7 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
                 "run_done",
                 N_("Training has ended: only one model could be made, and it serves the project now."),
                 to=run.requested_by,
+                about=f"run {run.id}",
             )
         record(session, SYSTEM, "run.done", run.project_id, f"run {run.id}", candidates=len(done))
     if len(done) == 1:
@@ -271,5 +273,6 @@ def _end(services: Services, run: Run, attempt: int, status: str, why: dict[str,
             .values(status="cancelled")
         )
         shown = reason(N_("Training was cancelled.")) if status == "cancelled" else why
-        notify_reason(session, run.project_id, f"run_{status}", shown, to=run.requested_by, failure=status == "failed")
+        failed = status == "failed"
+        notify_reason(session, run.project_id, f"run_{status}", shown, run.requested_by, failed, f"run {run.id}")
         record(session, SYSTEM, f"run.{status}", run.project_id, f"run {run.id}")

@@ -8,21 +8,16 @@ from statistics import median
 from typing import Any
 
 from custom_ai.training.contract import TrainImage
+from custom_ai.training.recipes import SIZES, SMALL_PX
 
 
-def data_report(
-    classes: Sequence[str],
-    images: Sequence[TrainImage],
-    groups: Mapping[int, int],
-    left_out: Mapping[int, str],
-    notes: Mapping[str, int],
-) -> dict[str, Any]:
+def data_report(classes: Sequence[str], images: Sequence[TrainImage], groups: Mapping[int, int]) -> dict[str, Any]:
     """Counts and sizes of a data set.
 
-    ``groups``: the group of near-duplicates of each task id; ``left_out``: unusable images with the
-    reason; ``notes``: how many shapes or annotations were left out when they were read, by reason.
-    Sides of objects are square roots of areas, in pixels of the stored image (``size``), and as a share of
-    the image's longer side.
+    ``groups``: the group of near-duplicates of each task id. Sides of objects are square roots of areas, in
+    pixels of the stored image (``side_px``) and as a share of the image's longer side (``side_share``), both as
+    smallest, median and largest. ``small`` counts, per side of a network's input, the objects that are smaller
+    than ``small_px`` pixels in it, which are found badly.
     """
     sizes = Counter(f"{image.size.width}x{image.size.height}" for image in images)
     labels: dict[str, int] = dict.fromkeys(classes, 0)
@@ -39,8 +34,10 @@ def data_report(
             shares[box.label].append(side / max(width, height))
     return {
         "images": len(images),
+        "labels": sum(labels.values()),
         "negatives": sum(not image.boxes for image in images),
         "sizes": dict(sizes.most_common(10)),
+        "small_px": SMALL_PX,
         "classes": [
             {
                 "name": name,
@@ -48,12 +45,11 @@ def data_report(
                 "images": len(in_images[name]),
                 "side_px": _spread(sides[name], 1),
                 "side_share": _spread(shares[name], 4),
+                "small": {str(size): sum(share * size < SMALL_PX for share in shares[name]) for size in SIZES},
             }
             for name in classes
         ],
         "near_duplicates": _duplicates(images, groups),
-        "left_out": [{"task": task, "reason": reason} for task, reason in sorted(left_out.items())],
-        "notes": dict(sorted(notes.items())),
     }
 
 

@@ -6,6 +6,7 @@ so that a report can be made at any time from what is stored. Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ MIN_IOU = 0.5
 BACKGROUND = ""
 """Stands for "nothing" in the confusion matrix: missed shapes are in its column, invented ones in its row."""
 SURE = 0.7
-"""A prediction that is at least this sure and contradicts people is worth a second look at their label."""
+"""A contradiction to people that is at least this sure is worth a second look at their label."""
 NOT_SEEN = 0.05
 """A drawn shape where no prediction of any class reaches this score may have been drawn by mistake."""
 
@@ -120,18 +121,35 @@ def doubts(truth: Truth, predicted: Predicted) -> list[Doubt]:
     """
     found = []
     for task, boxes in truth.items():
-        seen = list(predicted.get(task, ()))
-        for drawn, box in _pairs(list(boxes), [one for one in seen if _score(one) >= SURE]):
+        sure = [one for one in predicted.get(task, ()) if _score(one) >= SURE]
+        for drawn, box in _pairs(list(boxes), sure):
             if box is not None and drawn is None:
                 found.append(Doubt(task, "missing", box, "", _score(box)))
             elif box is not None and drawn is not None and drawn.label != box.label:
                 found.append(Doubt(task, "class", box, drawn.label, _score(box)))
-        for drawn in boxes:
-            best = max((_score(box) for box in seen if iou(drawn, box) >= MIN_IOU / 2), default=0.0)
-            if best < NOT_SEEN:
-                found.append(Doubt(task, "needless", drawn, drawn.label, 1.0 - best / NOT_SEEN))
-    order = {"class": 0, "missing": 1, "needless": 2}
-    return sorted(found, key=lambda doubt: (order[doubt.kind], -doubt.sureness, doubt.task_id))
+    found += _needless(truth, predicted)
+    return sorted(found, key=lambda doubt: (-doubt.sureness, doubt.task_id))
+
+
+def _needless(truth: Truth, predicted: Predicted) -> list[Doubt]:
+    """Drawn shapes of which the model sees nothing, where it sees nearly all others of their class.
+
+    The sureness is the share of the others that it sees, a little less when there are few of them: a weak
+    model overlooks much, and says nothing about the labels.
+    """
+    drawn = [(task, box) for task, boxes in truth.items() for box in boxes]
+    best = [
+        max((_score(one) for one in predicted.get(task, ()) if iou(box, one) >= MIN_IOU / 2), default=0.0)
+        for task, box in drawn
+    ]
+    every = Counter(box.label for _, box in drawn)
+    seen = Counter(box.label for (_, box), score in zip(drawn, best, strict=True) if score >= NOT_SEEN)
+    found = []
+    for (task, box), score in zip(drawn, best, strict=True):
+        sureness = (seen[box.label] + 1) / (every[box.label] + 1)  # of the others, plus one of each kind
+        if score < NOT_SEEN and sureness >= SURE:
+            found.append(Doubt(task, "needless", box, box.label, sureness))
+    return found
 
 
 def _pairs(drawn: list[Box], seen: list[Box]) -> list[tuple[Box | None, Box | None]]:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from custom_ai.errors import N_, NotFound
 from custom_ai.i18n import translator
-from custom_ai.pipeline import export, reports
+from custom_ai.pipeline import export, preview, reports
 from custom_ai.services import Services
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
@@ -32,13 +32,26 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
 
     @routes.get("/models/<int:model_id>/report")
     def report(model_id: int) -> Response:
-        _seen(services, sign_in, model_id)
+        card = _seen(services, sign_in, model_id)
+        if request.args.get("format") == "zip":
+            from custom_ai_ui.report_files import as_zip, report_files  # the pages know the pipeline, not this package
+
+            name = f"report-{card['version']}"
+            headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+            content = as_zip(report_files(services, model_id, language()), name)
+            return Response(content, mimetype="application/zip", headers=headers)
         return jsonify(reports.report(services, model_id, translator(language())))
+
+    @routes.get("/models/<int:model_id>/thresholds")
+    def thresholds(model_id: int) -> Response:
+        _seen(services, sign_in, model_id)
+        return jsonify(preview.thresholds(services, model_id))
 
     @routes.get("/models/<int:model_id>/images/<int:task_id>")
     def image(model_id: int, task_id: int) -> Response:
         _seen(services, sign_in, model_id)
-        content = reports.report_image(services, model_id, task_id)
+        view = request.args.get("view")
+        content = reports.report_image(services, model_id, task_id, reports.view_named(view) if view else None)
         return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes
