@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flask import request
+
+from custom_ai.errors import N_
 from custom_ai.pipeline import inbox, overview
-from custom_ai_ui.site import Site, is_active, number, percent
+from custom_ai_ui.site import Site, is_active, number, percent, query_number
 
 RUNS = 6
 """The newest runs: one that is told in full, and some of the past."""
@@ -25,6 +28,11 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
     tone, state = at_a_glance(project, site)
     served = overview.promotions(services, project_id)
     reader = site.reader()
+    asked = query_number("model")  # somebody comes back from the table of thresholds with it
+    at_hand = {*overview.at_hand(services, project_id), *([] if asked is None else [asked])}
+    models = overview.models(services, project_id, site.translate, only=at_hand)
+    in_use = None if project["champion"] is None else project["champion"]["id"]
+    models.sort(key=lambda one: one["id"] != in_use)  # the one in use first, then the newest
     return {
         "project": project,
         "tone": tone,
@@ -35,7 +43,9 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
         # The vote of an older run is history: the newest run has replaced it.
         "selection": None if selection is None or run is None or selection["run"] != run["id"] else selection,
         "past_runs": [one for one in runs if run is None or one["id"] != run["id"]],
-        "models": overview.models(services, project_id, site.translate, only=overview.at_hand(services, project_id)),
+        "models": models,
+        "chosen_model": next((one["id"] for one in models if one["id"] == asked), models[0]["id"] if models else None),
+        "chosen_threshold": threshold_in_query(),
         "served": served,
         "served_before": {one["version"] for one in served if not one["active"]},
         "busy": is_active(run) or is_active(job),
@@ -44,9 +54,18 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
         "notices": inbox.notifications(
             services, reader, inbox.Wanted(project=project_id), site.translate, limit=NOTICES
         ),
-        "unread_here": inbox.unread(services, reader).get(project_id, 0),
+        "unread_here": site.unread().get(project_id, 0),
         "label_studio": f"{services.settings.label_studio_link}/projects/{project_id}/data",
     }
+
+
+def threshold_in_query() -> float | None:
+    """``?threshold=`` when it is one."""
+    try:
+        value = float(request.args.get("threshold", ""))
+    except ValueError:
+        return None
+    return value if 0.0 <= value <= 1.0 else None
 
 
 def at_a_glance(project: dict[str, Any], site: Site) -> tuple[str, str]:
@@ -73,7 +92,9 @@ def at_a_glance(project: dict[str, Any], site: Site) -> tuple[str, str]:
 
 def under_way(project: dict[str, Any], site: Site) -> str:
     """The same without figures that change all the time: for screen readers, which are told changes."""
-    return site.translate("Training is under way." if is_active(project["run"]) else "Auto-labelling is under way.")
+    return site.translate(
+        N_("Training is under way.") if is_active(project["run"]) else N_("Auto-labelling is under way.")
+    )
 
 
 def run_fraction(run: dict[str, Any]) -> float:

@@ -11,6 +11,8 @@ from custom_ai.errors import N_, CustomAIError, NotFound
 from custom_ai.pipeline import inbox, overview
 from custom_ai_ui.site import Site, form_number, query_number
 
+PAGE = 30
+
 KIND_NAMES = {
     "training": N_("Training"),
     "vote": N_("Vote"),
@@ -27,18 +29,17 @@ def add_routes(routes: Blueprint, site: Site) -> None:
     def notifications() -> str:
         reader, wanted = site.reader(), _wanted()
         before = query_number("before")
-        found = inbox.notifications(services, reader, wanted, site.translate, before=before, limit=inbox.PAGE + 1)
-        counts = inbox.unread(services, reader)
+        found = inbox.notifications(services, reader, wanted, site.translate, before=before, limit=PAGE + 1)
         return render_template(
             "custom_ai_ui/notifications.html",
-            notices=found[: inbox.PAGE],
-            older=found[inbox.PAGE - 1]["id"] if len(found) > inbox.PAGE else None,
+            notices=found[:PAGE],
+            older=found[PAGE - 1]["id"] if len(found) > PAGE else None,
             before=before,
             wanted=wanted,
             query=_query(wanted),
             kind_names={name: site.translate(words) for name, words in KIND_NAMES.items()},
             projects=overview.titles(services, reader.projects),
-            unread_in_all=sum(counts.values()),
+            unread_in_all=sum(site.unread().values()),
         )
 
     @routes.post("/notifications/read")

@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from custom_ai.errors import N_, BadInput
-from custom_ai.pipeline import inbox, label, overview, preview, train, vote
+from custom_ai.pipeline import label, overview, preview, train, vote
 from custom_ai.pipeline.connect import change_project, use_kind
 from custom_ai_ui.dashboard import at_a_glance, dashboard
 from custom_ai_ui.site import Site, form_number, query_number
@@ -25,8 +25,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
 
     @routes.get("/projects")
     def project_list() -> str:
-        reader = site.reader()
-        unread = inbox.unread(services, reader)
+        unread = site.unread()
         cards = []
         there = set(overview.projects(services))
         for project_id in site.visible():
@@ -126,18 +125,6 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         visitor = site.sees(project_id)
         with site.telling(N_("Auto-labelling is being cancelled; what is labelled stays.")):
             label.cancel_job(services, job_id, by=visitor.email)
-        return _back(project_id)
-
-    @routes.post("/projects/<int:project_id>/settings")
-    def settings(project_id: int) -> Response:
-        visitor = site.sees(project_id)
-        with site.telling(N_("The settings are saved.")):
-            values: dict[str, object] = {name: name in request.form for name in ("auto_train", "auto_label")}
-            needed = form_number("labels_per_class", int)
-            now = overview.project(services, project_id)["settings"]["labels_per_class"]
-            if needed != now:  # an untouched field must not pin the installation's default
-                values["labels_per_class"] = needed
-            change_project(services, project_id, by=visitor.email, **values)
         return _back(project_id)
 
 

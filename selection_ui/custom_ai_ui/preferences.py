@@ -21,8 +21,8 @@ _YEAR_S = 365 * 24 * 3600
 
 def theme() -> str:
     """?theme=, the choice made before, or "auto"."""
-    chosen = request.args.get("theme") or request.cookies.get(THEME_COOKIE, "")
-    return chosen if chosen in THEMES else "auto"
+    wishes = (request.args.get("theme"), request.cookies.get(THEME_COOKIE))
+    return next((one for one in wishes if one in THEMES and one is not None), "auto")
 
 
 def remember(response: Response) -> None:

@@ -7,10 +7,10 @@ import re
 import pytest
 from flask.testing import FlaskClient
 from page_world import CLASSES, World, page, plain_images, post, visible
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from custom_ai.errors import N_
-from custom_ai.state.tables import AutoLabelJob, Project, Promotion, Run
+from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Candidate, Project, Promotion, Run, Task
 
 
 def test_missing_labels_are_counted_and_cannot_be_ticked(client: FlaskClient, world: World) -> None:
@@ -169,3 +169,152 @@ def test_settings_are_saved(client: FlaskClient, world: World) -> None:
     with world.services.database.read() as session:
         project = session.get_one(Project, 1)
     assert (project.auto_train, project.auto_label, project.labels_per_class) == (False, True, 25)
+
+
+def facts(html: str) -> dict[str, str]:
+    """What stands in the lists of figures, by its words; the first of each."""
+    found: dict[str, str] = {}
+    for name, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html):
+        found.setdefault(name, visible(value))
+    return found
+
+
+def rich(world: World) -> tuple[int, int]:
+    """A project with three runs, a model in use, one that was, and a job; returns (newest run, job)."""
+    world.project()
+    world.tasks([12, 10, 3], untouched=1200)
+    with world.services.database.write() as session:
+        session.execute(update(Task).where(Task.task_id >= 200).values(predicted_version="p1-m1"))
+        session.execute(update(Task).where(Task.task_id == 1).values(predicted_version="p1-m1"))
+    first, second = world.candidates(world.run())[:2]
+    world.promote(first.id)
+    world.promote(second.id)
+    world.run("failed", reason={"template": N_("Training failed: {why}."), "params": {"why": "too dark"}})
+    newest = world.run()
+    job_id = world.job(second.id, waiting=2, done=5, status="done")
+    with world.services.database.write() as session:
+        why = {
+            "template": N_("The image {image} cannot be used: {why}."),
+            "params": {"image": "a.jpg", "why": "broken"},
+        }
+        broken = update(AutoLabelItem).where(AutoLabelItem.task_id == 103).values(status="failed", reason=why)
+        session.execute(broken)
+    return newest, job_id
+
+
+def test_every_figure_is_what_rest_says(client: FlaskClient, world: World) -> None:
+    newest, job_id = rich(world)
+    html = page(client, "/projects/1")
+    api = client.get("/api/projects/1").get_json()
+    assert api["tasks"] == {"total": 1203, "touched": 3, "untouched": 1200, "pre_labelled": 1101, "to_review": 1100}
+    shown = facts(html)
+    names = {"Images": "total", "Labelled by people": "touched", "Untouched": "untouched"}
+    names |= {"Pre-labelled": "pre_labelled", "To review": "to_review"}
+    for words, name in names.items():
+        assert shown[words] == f"{api['tasks'][name]:,}"
+    text = visible(html)
+    for count in api["labels_of_all_classes"].values():
+        assert f"{count}/{api['needed']}" in text
+    counts = client.get(f"/api/auto-label/{job_id}").get_json()["tasks"]
+    assert "{done} pre-labelled, {failed} failed, {skipped} skipped, {waiting} waiting".format(**counts) in text
+    (failure,) = client.get(f"/api/auto-label/{job_id}/failures").get_json()["failures"]
+    assert f"Task {failure['task']} : {failure['reason']}" in text
+    models = {one["id"]: one for one in client.get("/api/projects/1/models").get_json()["models"]}
+    lines = re.findall(r'<strong>p1-m(\d+)</strong>.*?class="score">(\d+)%', html, re.DOTALL)
+    assert {int(id): int(score) for id, score in lines} == {
+        id: round(100 * one["map50"]) for id, one in models.items() if one["run"] == newest or id in (1, 2)
+    }
+    card = page(client, "/projects")
+    shown = facts(card)
+    assert shown["Labels so far"] == str(sum(api["labels_of_all_classes"].values()))
+    assert (shown["Images"], shown["To review"]) == ("1,203", "1,100")
+
+
+def test_the_model_in_use_comes_first_and_the_one_before_can_come_back(client: FlaskClient, world: World) -> None:
+    rich(world)
+    html = page(client, "/projects/1")
+    first, before = re.findall(r'<strong>(p1-m\d+)</strong>[^<]*<span class="badge[^"]*">([^<]+)', html)
+    assert (first, before) == (("p1-m2", "in use"), ("p1-m1", "used before"))
+    assert html.index("p1-m2</strong>") < html.index("p1-m12</strong>")
+    assert "Roll back to p1-m1" in html
+    assert "started from: ImageNet backbone" in html
+
+
+def test_past_runs_are_told_as_rest_tells_them(client: FlaskClient, world: World) -> None:
+    newest, _ = rich(world)
+    runs = client.get("/api/projects/1/runs").get_json()["runs"]
+    assert [one["status"] for one in runs] == ["done", "failed", "done"]
+    assert [one["models"] for one in runs] == [4, 0, 4]
+    assert [one["id"] for one in client.get(f"/api/projects/1/runs?before={newest}").get_json()["runs"]] == [2, 1]
+    text = visible(page(client, "/projects/1"))
+    past = text[text.index("Past training runs") :]
+    assert "Training failed: too dark." in past
+    assert f"best score {runs[2]['best']['map50']:.0%} {runs[2]['best']['version']}" in past
+    whole = visible(page(client, "/projects/1/runs"))
+    for one in runs:
+        assert f"Training run {one['id']}" in whole
+    assert all(f"p1-m{id}" in whole for id in (1, 2, 3, 4, 9, 12))
+
+
+def test_a_run_that_was_never_voted_on_is_told(client: FlaskClient, world: World) -> None:
+    world.project()
+    world.tasks([12, 12, 12])
+    world.selection(world.run(), plain_images(5))
+    assert "Nobody has voted yet." in visible(page(client, "/projects/1"))
+    post(client, "/projects/1/runs", "/projects/1", **{"class": CLASSES})
+    assert "never voted on" in visible(page(client, "/projects/1"))
+
+
+def test_what_a_waiting_run_waits_for_is_told(client: FlaskClient, world: World) -> None:
+    world.project(1, "Kitchen")
+    world.project(2, "Secret")
+    world.tasks([12, 12, 12])
+    world.run("queued")
+    other = world.run("running", project_id=2)
+    text = visible(page(client, "/projects/1"))
+    assert "At work now: something of another project" in text
+    assert "Secret" not in text
+    world.house.visible.add(2)
+    html = page(client, "/projects/1")
+    assert f"training run {other} of Secret" in html
+    assert 'href="/projects/2#run-title"' in html
+
+
+def test_loss_curve_has_words_for_those_who_do_not_see_it(client: FlaskClient, world: World) -> None:
+    world.project()
+    run_id = world.run("running")
+    second = world.candidates(run_id)[1].id
+    with world.services.database.write() as session:
+        session.execute(
+            update(Candidate).where(Candidate.id == second).values(loss=[[0.0, 8.0], [0.2, 4.0], [0.45, 2.0]])
+        )
+    html = page(client, "/projects/1/live")
+    assert html.count('class="spark"') == 1
+    assert "8.00 at the start, 2.00 now" in html
+    assert 'points="0.0,1.0 20.0,21.0 45.0,31.0"' in html
+    assert client.get(f"/api/runs/{run_id}").get_json()["candidates"][1]["loss"][-1] == [0.45, 2.0]
+
+
+def test_screen_readers_hear_changes_of_state_only(client: FlaskClient, world: World) -> None:
+    """What is said does not change with every percent."""
+    world.project()
+    run_id = world.run("running")
+    said = re.search(r'data-say="([^"]+)"', page(client, "/projects/1/live"))
+    with world.services.database.write() as session:
+        session.execute(update(Candidate).where(Candidate.run_id == run_id).values(fraction=0.9))
+    again = re.search(r'data-say="([^"]+)"', page(client, "/projects/1/live"))
+    assert said is not None
+    assert again is not None
+    assert said[1] == again[1] == "Training is under way."
+
+
+def test_classes_that_the_project_learns_are_ticked(client: FlaskClient, world: World) -> None:
+    world.project(chosen_classes=["cup"])
+    world.tasks([12, 12, 3])
+    html = page(client, "/projects/1")
+    assert re.search(r'name="class" value="cup"[^>]* checked', html)
+    fork = re.search(r'name="class" value="&lt;b&gt;fork[^>]*>', html)
+    assert fork is not None
+    assert "checked" not in fork[0]
+    assert "disabled" not in fork[0]
+    assert "Still too few labels: spoon." in visible(html)

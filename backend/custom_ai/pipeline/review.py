@@ -103,6 +103,27 @@ def live_score(services: Services, project_id: int, translate: Callable[[str], s
     }
 
 
+def live_line(services: Services, project_id: int, days: int = 14) -> dict[str, Any] | None:
+    """The live score of the model in use on one line: the score, on how many images, and that of its newest days.
+
+    None when no model is in use, or nothing of it was reviewed yet.
+    """
+    with services.database.read() as session:
+        serving = session.scalar(
+            select(Promotion.candidate_id).where(Promotion.project_id == project_id, Promotion.active)
+        )
+    found = {"total": None} if serving is None else model_history(services, serving)
+    if serving is None or found["total"] is None:
+        return None
+    return {
+        "model": serving,
+        "version": f"p{project_id}-m{serving}",
+        "score": found["total"]["score"],
+        "tasks": found["total"]["tasks"],
+        "days": [{name: day[name] for name in ("day", "score", "tasks")} for day in found["days"][-days:]],
+    }
+
+
 def recent_score(session: Session, candidate_id: int) -> float | None:
     """The live score over the newest 20 reviewed tasks; None while there are fewer."""
     rows = session.scalars(

@@ -35,8 +35,8 @@ def models(
             query = query.where(Candidate.run_id.in_(runs))
         rows = session.scalars(
             query.order_by(Candidate.id.desc()).options(defer(Candidate.loss), defer(Candidate.recipe))
-        )
-        live = live_scores(session, project_id)
+        ).all()
+        live = live_scores(session, project_id, [row.id for row in rows])
         return [model(row, translate) | {"live": live.get(row.id)} for row in rows]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -86,17 +87,19 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
 def _task_counts(session: Session, project_id: int) -> dict[str, int]:
     """Tasks of the project; ``pre_labelled`` have a prediction of ours, ``to_review`` of them nobody has touched."""
     rows = session.execute(
-        select(Task.touched, Task.predicted_version.is_not(None), func.count())
+        select(Task.touched, Task.predicted_version, func.count())
         .where(Task.project_id == project_id)
-        .group_by(Task.touched, Task.predicted_version.is_not(None))
+        .group_by(Task.touched, Task.predicted_version)  # as they stand in ix_task_counts
     )
-    counts = {(bool(touched), bool(predicted)): count for touched, predicted, count in rows}
-    touched = counts.get((True, False), 0) + counts.get((True, True), 0)
-    to_review = counts.get((False, True), 0)
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for was_touched, version, count in rows:
+        counts[was_touched, version is not None] += count
+    touched = counts[True, False] + counts[True, True]
+    to_review = counts[False, True]
     return {
         "total": sum(counts.values()),
         "touched": touched,
         "untouched": sum(counts.values()) - touched,
-        "pre_labelled": to_review + counts.get((True, True), 0),
+        "pre_labelled": to_review + counts[True, True],
         "to_review": to_review,
     }
