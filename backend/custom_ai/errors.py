@@ -115,6 +115,11 @@ class DiskFull(CustomAIError):
     )
 
 
+class OutOfMemory(CustomAIError):
+    code, status = "out_of_memory", 507
+    template = N_("There is not enough memory: close other programs, or use a machine with more.")
+
+
 # Label Studio
 
 

@@ -48,13 +48,15 @@ def connect(
     classes: Sequence[str] = (),
     kind: str | None = None,
     enforce_backend: bool = True,
+    read_now: bool = True,
 ) -> Readiness | None:
     """Connect a project of Label Studio; harmless when it is connected already.
 
     A project without a labelling config gets one for labels of ``kind`` (None: boxes) with ``classes``; of
-    one with a config ``kind`` is chosen (None: as it was). Returns the labels per class. Raises BadInput
-    when classes are needed and not given or the kind is not offered, LabelConfigError, LabelStudioError
-    (e.g. when Label Studio refuses our address), LabelStudioMissing.
+    one with a config ``kind`` is chosen (None: as it was). Returns the labels per class; None without
+    ``read_now``, when a worker reads the tasks later. Raises BadInput when classes are needed and not given
+    or the kind is not offered, LabelConfigError, LabelStudioError (e.g. when Label Studio refuses our
+    address), LabelStudioMissing.
     """
     wanted = None if kind is None else kind_named(kind)
     studio = services.label_studio
@@ -80,9 +82,13 @@ def connect(
         project.title, project.label_config = remote.title, remote.label_config
         use_control(project, config, control)
         project.connected_at, project.gone_at, project.problem = now(), None, None
+        project.watermark = None
         record(session, by, "connect", project_id, remote.title)
     repair_registration(services, project_id, enforce_backend=enforce_backend)
-    return look(services, project_id, full=True)
+    if read_now:
+        return look(services, project_id, full=True)
+    request_look(services, project_id)
+    return None
 
 
 def repair_registration(services: Services, project_id: int, *, enforce_backend: bool = False) -> None:

@@ -8,24 +8,28 @@ from datetime import timedelta
 from sqlalchemy import or_, select, update
 
 from custom_ai.errors import N_, Conflict, CustomAIError
-from custom_ai.pipeline import vote
+from custom_ai.pipeline import uploads, vote
 from custom_ai.pipeline.connect import repair_registration
 from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
-from custom_ai.state import work
+from custom_ai.state import sign_ins, work
 from custom_ai.state.journal import SYSTEM, notify, reason, record
-from custom_ai.state.tables import AutoLabelJob, Project, Run, Selection, now
+from custom_ai.state.tables import AutoLabelJob, ImportJob, Project, Run, Selection, now
 
 log = logging.getLogger(__name__)
-_JOBS: tuple[tuple[work.Work, str], ...] = ((Run, "train"), (AutoLabelJob, "auto_label"))
+_JOBS: tuple[tuple[work.Work, str], ...] = ((Run, "train"), (AutoLabelJob, "auto_label"), (ImportJob, "import_archive"))
+_NAMES: dict[work.Work, str] = {Run: "run", AutoLabelJob: "job", ImportJob: "import"}
 
 
 def tick(services: Services) -> None:
     for kind, job in _JOBS:
         _revive(services, kind, job)
     _close_due(services)
+    uploads.sweep(services)
     _reconcile_all(services)
+    with services.database.write() as session:
+        sign_ins.clear(session, services.settings.session_idle_s, services.settings.session_max_s)
 
 
 def reconcile(services: Services, project_id: int) -> None:
@@ -56,15 +60,17 @@ def _revive(services: Services, kind: work.Work, job: str) -> None:
             else:
                 why = N_("Its process died {count} times; the log of the worker may tell why (memory?).")
                 work.finish(session, kind, id, attempt, "failed", reason(why, count=MAX_CRASHES))
-                notify(
-                    session,
-                    row.project_id,
-                    f"{job}_failed",
-                    why,
-                    to=row.requested_by,
-                    failure=True,
-                    count=attempt,
-                )
+                if row.project_id is not None and session.get(Project, row.project_id) is not None:
+                    notify(
+                        session,
+                        row.project_id,
+                        f"{job}_failed",
+                        why,
+                        to=row.requested_by,
+                        failure=True,
+                        about=f"{_NAMES[kind]} {id}",
+                        count=attempt,
+                    )
     with services.database.read() as session:
         waiting = work.queued(session, kind)
     for id, attempt in waiting:

@@ -8,12 +8,23 @@ import uuid
 from flask import Flask, Response, jsonify, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
 from custom_ai.errors import N_, CustomAIError
 from custom_ai.i18n import translator
 from custom_ai.services import Services
-from custom_ai.web import api, ml_backend, models_api
+from custom_ai.web import (
+    api,
+    guard,
+    ml_backend,
+    models_api,
+    notifications_api,
+    reports_api,
+    uploads_api,
+    votes_api,
+)
+from custom_ai.web.attempts import TooManyAttempts
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
@@ -35,17 +46,26 @@ def create_app(services: Services) -> Flask:
         SESSION_COOKIE_SECURE=services.settings.public_url.startswith("https://"),
         MAX_CONTENT_LENGTH=64_000_000,
         WTF_CSRF_TIME_LIMIT=None,
-        WTF_CSRF_CHECK_DEFAULT=False,  # checked by `sign_in.protect` for everything but the ML protocol
+        WTF_CSRF_CHECK_DEFAULT=False,  # checked by `guard` for everything but the ML protocol
     )
     app.url_map.converters["int"] = _Id
     csrf = CSRFProtect(app)
     sign_in = SignIn(services)
+    guard.add(app, services, sign_in, csrf)
     app.register_blueprint(ml_backend.blueprint(services))
-    app.register_blueprint(api.blueprint(services, sign_in, csrf), url_prefix="/api")
+    app.register_blueprint(api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(votes_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(models_api.blueprint(services, sign_in), url_prefix="/api")
-    app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, csrf, language))
+    app.register_blueprint(reports_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(notifications_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(uploads_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, language, sign_in))
     app.register_error_handler(Exception, _show_error)
     app.after_request(_safe_headers)
+    hops = services.settings.trusted_proxies
+    if hops:
+        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
     return app
 
 
@@ -56,19 +76,33 @@ class _Id(IntegerConverter):
         super().__init__(map, max=2**31 - 1)
 
 
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    # Scripts, styles, images and requests of our own origin only, nothing inline, and no foreign page around ours:
+    # Label Studio does not frame us.
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'self'",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PRIVATE_TYPES = ("text/html", "application/json")
+
+
 def _safe_headers(response: Response) -> Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'",
-    )
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.mimetype in _PRIVATE_TYPES:
+        # Not even for the back button: on a shared computer somebody else may press it after a sign-out.
+        response.headers.setdefault("Cache-Control", "private, no-store")
     return response
 
 
-def _show_error(error: Exception) -> tuple[Response, int] | tuple[str, int]:
+def _show_error(error: Exception) -> tuple[Response | str, int, dict[str, str]]:
     """Every error as JSON for programs or as a page for people, in their language."""
     translate = translator(language())
+    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooManyAttempts) else {}
     if isinstance(error, CustomAIError):
         code, status, text = error.code, error.status, error.text(translate)
     elif isinstance(error, CSRFError):
@@ -87,5 +121,5 @@ def _show_error(error: Exception) -> tuple[Response, int] | tuple[str, int]:
     if request.blueprint == "pages" or wants_page:
         from custom_ai_ui import error_page
 
-        return error_page(text, language()), status
-    return jsonify({"error": {"code": code, "message": text}}), status
+        return error_page(text, language()), status, wait
+    return jsonify({"error": {"code": code, "message": text}}), status, wait

@@ -1,0 +1,292 @@
+"""The import job against a Label Studio that refuses, stays away, or answers twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from custom_ai.archive import Picture
+from custom_ai.errors import BadInput, LabelStudioError, LabelStudioUnreachable
+from custom_ai.labelstudio.uploading import file_name, mark_of
+from custom_ai.pipeline import import_archive as module
+from custom_ai.pipeline import uploads
+from custom_ai.pipeline.import_archive import DUPLICATE, OVER_THE_LIMIT, import_archive
+from custom_ai.pipeline.importing import cancel_import, classes_in, import_again, left_out, request_import, show
+from custom_ai.services import Services
+from custom_ai.state.tables import Project, now
+from support import services_in
+from zips import Member, make_zip, picture
+
+
+@dataclass
+class Studio:
+    """What the import asks of Label Studio."""
+
+    projects_made: dict[int, Any] = field(default_factory=dict)
+    tasks: list[tuple[int, str, int]] = field(default_factory=list)
+    """(task id, file name, annotations)"""
+    batches: list[int] = field(default_factory=list)
+    refuse: dict[str, int] = field(default_factory=dict)
+    """HTTP status by a part of the name."""
+    lose_answers: int = 0
+    connected: list[int] = field(default_factory=list)
+    cannot_connect: bool = False
+
+    def create_project(self, title: str, description: str, label_config: str) -> Any:
+        number = 70 + len(self.projects_made)
+        self.projects_made[number] = SimpleNamespace(id=number, label_config=label_config, title=title)
+        return self.projects_made[number]
+
+    def projects(self) -> list[Any]:
+        return list(self.projects_made.values())
+
+    def project(self, number: int) -> Any:
+        made = self.projects_made[number]
+        return SimpleNamespace(label_config=made.label_config, raw={"task_number": len(self.tasks)})
+
+    def delete_project(self, number: int) -> None:
+        del self.projects_made[number]
+
+    def delete_task(self, number: int) -> None:
+        self.tasks = [task for task in self.tasks if task[0] != number]
+
+    def send(self, _studio: object, project: int, images: Sequence[tuple[str, bytes]]) -> dict[str, int]:
+        assert project in self.projects_made
+        self.batches.append(len(images))
+        for part, status in self.refuse.items():
+            if any(part in name for name, _ in images):
+                raise LabelStudioError(what="POST", http_status=status, detail="no")
+        for name, _ in images:
+            self.tasks.append((len(self.tasks) + 1, name, 0))
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise LabelStudioUnreachable(url="x", detail="timeout")
+        return {_mark(name): number for number, name, _ in self.tasks}
+
+    def marked(self, _studio: object, _project: int) -> dict[str, list[dict[str, int]]]:
+        found: dict[str, list[dict[str, int]]] = {}
+        for number, name, count in self.tasks:
+            found.setdefault(_mark(name), []).append({"id": number, "total_annotations": count})
+        return found
+
+    def connect(self, services: Services, project_id: int, *, by: str, kind: str) -> None:
+        if self.cannot_connect:
+            raise LabelStudioError(what="POST /api/ml/", http_status=403, detail="private address")
+        with services.database.write() as session:
+            session.merge(Project(id=project_id, connected_at=now()))
+        self.connected.append(project_id)
+
+
+def _mark(name: str) -> str:
+    return name.rpartition("-")[2].partition(".")[0]
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch) -> Studio:
+    made = Studio()
+    monkeypatch.setattr(module, "send_images", made.send)
+    monkeypatch.setattr(module, "marked_tasks", made.marked)
+    monkeypatch.setattr(module, "connect", made.connect)
+    monkeypatch.setattr(module, "BATCH_FILES", 4)
+    monkeypatch.setattr(module, "SMALLEST_BATCH", 1)
+    return made
+
+
+@pytest.fixture
+def services(tmp_path: Path, studio: Studio) -> Iterator[Services]:
+    made = services_in(tmp_path, import_max_images=10)
+    yield replace(made, label_studio=cast(Any, studio))
+    made.database.dispose()
+
+
+def asked(services: Services, folder: Path, members: list[Member], title: str = "Animals") -> int:
+    path = make_zip(folder / "a.zip", members)
+    upload = uploads.begin(services, by="ann", name="a.zip", size=path.stat().st_size)["id"]
+    with path.open("rb") as file:
+        uploads.write(services, upload, by="ann", offset=0, read=file.read)
+    uploads.complete(services, upload, by="ann")
+    return request_import(services, by="ann", upload_id=upload, title=title, classes=[("a", "")])
+
+
+def pictures(count: int) -> list[Member]:
+    return [(f"{n}.jpg", picture(n)) for n in range(count)]
+
+
+def why(services: Services, import_id: int) -> dict[str, str]:
+    return {one["name"]: one["reason"] for one in left_out(services, import_id)}
+
+
+def test_everything_in_batches_and_through_the_hands_of_prepare(
+    services: Services, studio: Studio, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    def prepare(one: Picture) -> bytes:
+        seen.append(one.name)
+        return b"something else"
+
+    number = asked(services, tmp_path, [*pictures(9), ("again.jpg", picture(3))])
+    import_archive(services, number, 1, prepare)
+    found = show(services, number)
+    assert (found["status"], found["imported"], found["left_out"]) == ("done", 9, 1)
+    assert studio.batches == [4, 4, 1] and seen == [f"{n}.jpg" for n in range(9)]
+    assert why(services, number) == {"again.jpg": DUPLICATE.format(other="3.jpg")}
+    assert studio.connected == [70] == [found["project"]]
+    assert "<!-- custom-ai import " in studio.projects_made[70].label_config
+    import_archive(services, number, 1)  # rung for twice
+    assert len(studio.tasks) == 9
+
+
+def test_more_images_than_allowed(services: Services, studio: Studio, tmp_path: Path) -> None:
+    number = asked(services, tmp_path, pictures(12))
+    import_archive(services, number, 1)
+    assert show(services, number)["imported"] == 10
+    assert why(services, number) == dict.fromkeys(["10.jpg", "11.jpg"], OVER_THE_LIMIT)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_one_image_that_label_studio_refuses_does_not_stop_the_others(
+    services: Services, studio: Studio, tmp_path: Path, status: int
+) -> None:
+    studio.refuse = {"2-": status}
+    number = asked(services, tmp_path, pictures(6))
+    import_archive(services, number, 1)
+    found = show(services, number)
+    assert (found["status"], found["imported"]) == ("done", 5)
+    assert list(why(services, number)) == ["2.jpg"] and f"HTTP {status}" in why(services, number)["2.jpg"]
+
+
+def test_nothing_is_left_behind_when_label_studio_takes_nothing(
+    services: Services, studio: Studio, tmp_path: Path
+) -> None:
+    studio.refuse = {".jpg": 403}
+    number = asked(services, tmp_path, pictures(3))
+    import_archive(services, number, 1)
+    found = show(services, number)
+    assert (found["status"], found["project"], studio.projects_made) == ("failed", None, {})
+    assert "HTTP 403" in found["reason"]
+    studio.refuse = {}
+    import_again(services, number, by="ann")
+    import_archive(services, number, 2)
+    assert show(services, number)["imported"] == 3 and len(studio.projects_made) == 1
+
+
+def test_lost_answers_wait_and_are_made_up_for(services: Services, studio: Studio, tmp_path: Path) -> None:
+    studio.lose_answers = 2
+    number = asked(services, tmp_path, pictures(7))
+    for attempt in (1, 2):
+        import_archive(services, number, attempt)
+        assert show(services, number)["status"] == "queued"
+        assert "does not answer" in show(services, number)["reason"]
+    import_archive(services, number, 3)
+    assert show(services, number)["imported"] == 7
+    assert [name.partition("-")[0] for _, name, _ in studio.tasks] == [str(n) for n in range(7)]
+    assert studio.batches == [4, 2, 1]  # smaller after each trouble
+
+
+def test_second_copies_are_removed_unless_somebody_works_on_them(
+    services: Services, studio: Studio, tmp_path: Path
+) -> None:
+    studio.lose_answers = 1
+    number = asked(services, tmp_path, pictures(3))
+    import_archive(services, number, 1)
+    late = [(task + 9, name, count) for (task, name, _), count in zip(studio.tasks, (0, 1, 1), strict=True)]
+    studio.tasks[2] = (*studio.tasks[2][:2], 1)
+    studio.tasks += late  # Label Studio was slow: it acted on an older request only now
+    import_archive(services, number, 2)
+    kept = {(task, count) for task, _, count in studio.tasks}
+    assert kept == {(1, 0), (11, 1), (3, 1), (12, 1)}
+
+
+def test_a_project_that_cannot_be_connected_is_told_of_and_tried_again(
+    services: Services, studio: Studio, tmp_path: Path
+) -> None:
+    studio.cannot_connect = True
+    number = asked(services, tmp_path, pictures(3))
+    import_archive(services, number, 1)
+    found = show(services, number)
+    assert (found["status"], found["imported"], found["connected"]) == ("failed", 3, False)
+    assert "private address" in found["reason"] and found["can_go_on"]
+    assert list(studio.projects_made) == [70]  # with images in it, it stays
+    studio.cannot_connect = False
+    import_again(services, number, by="ann")
+    import_archive(services, number, 2)
+    assert show(services, number)["status"] == "done" and len(studio.tasks) == 3
+
+
+def test_cancelled_in_the_middle(
+    services: Services, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = asked(services, tmp_path, pictures(8))
+    monkeypatch.setattr("custom_ai.pipeline.pulse.BEAT_S", 0.01)
+
+    def prepare(one: Picture) -> bytes:
+        if one.name == "3.jpg":
+            cancel_import(services, number, by="ann")
+        time.sleep(0.05)
+        return one.data
+
+    import_archive(services, number, 1, prepare)
+    found = show(services, number)
+    assert (found["status"], found["imported"]) == ("cancelled", 4)
+    assert found["project"] in studio.projects_made and studio.connected == []
+
+
+def test_an_archive_that_was_removed_meanwhile(services: Services, studio: Studio, tmp_path: Path) -> None:
+    number = asked(services, tmp_path, pictures(1))
+    uploads.path_of(services.settings, 1).unlink()
+    import_archive(services, number, 1)
+    assert show(services, number)["status"] == "failed" and studio.projects_made == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"title": "ab"}, "'ab'"),
+        ({"title": "x" * 51}, "xxx"),
+        ({"title": "a\x07bc"}, "title"),
+        ({"description": "x" * 5001}, "description"),
+        ({"description": "\x00"}, "description"),
+        ({"kind": "circle"}, "circle"),
+        ({"classes": []}, "choice"),
+        ({"classes": [("a", ""), (" a ", "")]}, "twice"),
+        ({"classes": [("$image", "")]}, "$image"),
+        ({"classes": [("x" * 101, "")]}, "xxx"),
+        ({"classes": [("a\x00", "")]}, "control"),
+        ({"classes": [("a", "red")]}, "red"),
+        ({"classes": [("a", "#12345g")]}, "#12345g"),
+        ({"classes": [(str(n), "") for n in range(201)]}, "200"),
+    ],
+)
+def test_input_that_is_refused_by_name(services: Services, tmp_path: Path, values: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        request_import(
+            services, by="ann", upload_id=1, **{"title": "good", "kind": "box", "classes": [("a", "")], **values}
+        )
+    assert named in str(refused.value)
+
+
+def test_classes_in_lines_of_text() -> None:
+    text = "cat #D55E00\r\n\n  big dog \n#123456\nbird #12\n고양이 <b> #0072b2"
+    assert classes_in(text) == [
+        ("cat", "#D55E00"),
+        ("big dog", ""),
+        ("#123456", ""),
+        ("bird #12", ""),
+        ("고양이 <b>", "#0072b2"),
+    ]
+
+
+def test_names_for_label_studio() -> None:
+    sha256 = "0123456789abcdef" * 4
+    assert file_name("동물/day 1/사진 (2).JPEG", sha256, ".jpg") == "동물__day_1__사진__2_-0123456789ab.jpg"
+    assert file_name("x" * 300, sha256, ".png") == "x" * 50 + "-0123456789ab.png"
+    assert file_name("...", sha256, ".png").endswith("-0123456789ab.png")
+    assert file_name("???", sha256, ".gif") == "___-0123456789ab.gif"
+    assert mark_of(sha256) == "0123456789ab"
