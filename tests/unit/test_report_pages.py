@@ -8,7 +8,10 @@ import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
@@ -21,13 +24,20 @@ from typer.testing import CliRunner
 from custom_ai import cli, web
 from custom_ai.cli import reports as command
 from custom_ai.dataset import Snapshot, make_snapshot
+from custom_ai.labelstudio.config import parse_label_config
+from custom_ai.pipeline.mirror import take_in
 from custom_ai.pipeline.reports import report
 from custom_ai.pipeline.run_data import figures, left_out_of
-from custom_ai.state.tables import DatasetSnapshot, Run
+from custom_ai.state.tables import DatasetSnapshot, Run, Task
 from custom_ai.training.contract import TrainImage
 from custom_ai.types import Box, ImageSize, LabelledTask
 from custom_ai_ui.report_files import report_files
 
+CONTROL = parse_label_config(
+    '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    '<Label value="cup"/></RectangleLabels></View>',
+    1,
+).control()
 FORECAST = {
     "status": "done",
     "labels": 16,
@@ -199,3 +209,16 @@ def test_what_was_left_out_is_counted_by_task(made: tuple[World, int]) -> None:
         "other_class": {"count": 1, "tasks": [1]},
         "too_thin": {"count": 1, "tasks": [1]},
     }
+
+
+def test_the_mirror_keeps_what_was_left_out_of_each_task(made: tuple[World, int]) -> None:
+    world, _ = made
+    value = {"x": 90, "y": 10, "width": 20, "height": 20, "rotation": 0, "rectanglelabels": ["cup"]}
+    region = {"id": "a", "from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
+    ellipse = {"id": "b", "from_name": "other", "to_name": "image", "type": "ellipselabels", "value": {}}
+    annotation = {"id": 5, "result": [region, ellipse], "created_at": "2026-01-02T00:00:00Z"}
+    raw = {"id": 7, "data": {"image": "x.jpg"}, "annotations": [annotation], "updated_at": "2026-01-02T00:00:00Z"}
+    studio = SimpleNamespace(tasks=lambda *args, **more: iter([raw]))
+    take_in(replace(world.services, label_studio=cast(Any, studio)), 1, CONTROL, None)
+    with world.services.database.read() as session:
+        assert session.scalars(select(Task.notes)).one() == {"clipped": 1, "other_shape": 1}

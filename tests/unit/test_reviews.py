@@ -11,7 +11,7 @@ import pytest
 from custom_ai.labelstudio.config import parse_label_config
 from custom_ai.labelstudio.reviews import review
 from custom_ai.pipeline.connect import change_project
-from custom_ai.pipeline.review import LAST, history, live_scores, recent_score, record_reviews
+from custom_ai.pipeline.review import LAST, history, live_line, live_scores, recent_score, record_reviews
 from custom_ai.pipeline.rules import _wants_run
 from custom_ai.pipeline.vote import promote
 from custom_ai.services import Services
@@ -126,6 +126,15 @@ def test_scores_add_up_and_an_annotation_counts_once(services: Services) -> None
         assert live[1]["recall"] == 1.0
         (day,) = history(session, 1)
         assert (day["day"], day["tasks"]) == ("2026-01-02", 2)
+    line = live_line(services, 1)
+    assert line is not None
+    assert (line["version"], line["tasks"]) == ("p1-m1", 2)
+    assert line["days"] == [{"day": "2026-01-02", "score": line["score"], "tasks": 2}]
+
+
+def test_no_line_without_reviews(services: Services) -> None:
+    assert live_line(services, 1) is None
+    assert live_line(services, 2) is None
 
 
 def test_a_falling_live_score_brings_the_next_run_forward(services: Services) -> None:

@@ -7,16 +7,12 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from flask import Flask
-from flask_wtf.csrf import CSRFProtect
 from PIL import Image
 
-import custom_ai_ui
 from custom_ai.dataset import make_snapshot
-from custom_ai.pipeline import overview
+from custom_ai.pipeline import inbox, overview
 from custom_ai.pipeline.auto_label import auto_label
 from custom_ai.pipeline.label import request_auto_label
 from custom_ai.pipeline.reports import report
@@ -121,7 +117,7 @@ def test_when_all_fail_the_run_says_why(start: Start) -> None:
     run = overview.run(services, run_id)
     assert run["status"] == "failed"
     assert "always fails" in run["reason"]
-    told = overview.notifications(services, 1)[0]
+    told = inbox.of_project(services, 1)[0]
     assert told["failure"]
     assert "always fails" in told["text"]
 
@@ -203,17 +199,3 @@ def test_the_report_rests_on_what_was_not_learned_from(start: Start) -> None:
     assert found["curves"]["cat"]["recall"]
     assert run["data_report"]["images"] == 8
     assert run["data_report"]["classes"][0]["labels"] == 8
-
-
-def test_the_report_page_shows_truth_beside_prediction(start: Start) -> None:
-    services, run_id = start(FakeTrainer(), broken=1)
-    train(services, run_id, 1)
-    candidate = overview.run(services, run_id)["candidates"][0]["id"]
-    app = Flask(__name__)
-    app.config.update(SECRET_KEY=b"x", WTF_CSRF_CHECK_DEFAULT=False)
-    person = SimpleNamespace(id=1, email="me")
-    pages = custom_ai_ui.blueprint(services, lambda: person, lambda id: person, CSRFProtect(app), lambda: "ko")
-    app.register_blueprint(pages)
-    page = app.test_client().get(f"/models/{candidate}")
-    assert page.status_code == 200
-    assert "polyline" in page.text

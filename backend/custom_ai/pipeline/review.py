@@ -112,8 +112,10 @@ def live_line(services: Services, project_id: int, days: int = 14) -> dict[str, 
         serving = session.scalar(
             select(Promotion.candidate_id).where(Promotion.project_id == project_id, Promotion.active)
         )
-    found = {"total": None} if serving is None else model_history(services, serving)
-    if serving is None or found["total"] is None:
+    if serving is None:
+        return None
+    found = model_history(services, serving)
+    if found["total"] is None:
         return None
     return {
         "model": serving,
