@@ -12,7 +12,7 @@ from custom_ai.errors import N_, BadInput, Conflict, CustomAIError
 from custom_ai.pipeline import ballots, overview, results, vote, voter_links
 from custom_ai.state.tables import now
 from custom_ai_ui.booth import Booth
-from custom_ai_ui.site import Person, Site, form_number
+from custom_ai_ui.site import Person, Site, form_number, percent
 
 
 def add_routes(routes: Blueprint, site: Site) -> None:
@@ -31,7 +31,13 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             return booth.show(found, project=project, who=who, complete=_complete(found), **more)
         outcome = results.result(services, found["id"], site.translate)
         return render_template(
-            "custom_ai_ui/result.html", selection=found, project=project, outcome=outcome, booth=booth, who=who
+            "custom_ai_ui/result.html",
+            selection=found,
+            project=project,
+            outcome=outcome,
+            booth=booth,
+            who=who,
+            chance=_chance,
         )
 
     def who(voter: str) -> str:
@@ -108,6 +114,11 @@ def add_routes(routes: Blueprint, site: Site) -> None:
 def jpeg(content: bytes) -> Response:
     """An image of a vote; it never changes."""
     return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _chance(p: float) -> str:
+    """A probability for people, who should not read that anything is impossible or certain."""
+    return "< 1%" if p < 0.01 else "> 99%" if p > 0.99 else percent(p)
 
 
 def _complete(selection: dict[str, Any]) -> bool:

@@ -53,7 +53,12 @@
   }
 
   const toggleZoom = (point) => zoomTo(view.zoom > 1 ? 1 : 2.5, point);
-  const pageFits = () => document.scrollingElement.scrollHeight <= window.innerHeight + 4;
+
+  // Whether nobody needs to scroll to see all pictures.
+  const allInView = () => pictures.every((picture) => {
+    const { top, bottom } = picture.getBoundingClientRect();
+    return top >= 0 && bottom <= window.innerHeight;
+  });
 
   // One finger or the mouse drags (when zoomed), two fingers pinch; whatever happens to one picture happens to all.
   function listen(picture) {
@@ -100,8 +105,8 @@
     });
     picture.addEventListener("dblclick", (event) => toggleZoom(at(picture, event.clientX, event.clientY))); // its two clicks undo each other
     picture.addEventListener("wheel", (event) => {
-      // Where the page itself can be scrolled the wheel does that, as everywhere, until something is zoomed.
-      if (view.zoom <= 1 && !event.ctrlKey && !pageFits() && !document.fullscreenElement) return;
+      // Where people have to scroll to see all pictures the wheel does that, until something is zoomed.
+      if (view.zoom <= 1 && !event.ctrlKey && !allInView()) return;
       event.preventDefault();
       const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * 30 : event.deltaY;
       zoomTo(view.zoom * Math.exp(-pixels / 400), at(picture, event.clientX, event.clientY));
@@ -211,6 +216,7 @@
     button.setAttribute("aria-pressed", String(document.fullscreenElement === booth));
     button.addEventListener("click", fullScreen);
     find(".zoom").hidden = false;
+    booth.classList.add("keys");
     for (const one of booth.querySelectorAll(".with-script")) one.hidden = false;
     draw();
   }
