@@ -136,7 +136,7 @@ def _computed(services: Services, run_id: int, data: TrainSet, folder: Path, wat
     truth = {image.task_id: image.boxes for image in (*data.train, *data.held_out)}
     reference = {task: boxes for task, boxes in reference.items() if task in truth}
     stored_recipe = Recipe.from_json(json.dumps(best.recipe))
-    weights = find_weights(stored_recipe.base_weights, settings)
+    weights = find_weights(stored_recipe.base_weights, settings, cancelled=watch.cancelled)
     context = TrainContext(
         work_dir=folder,
         device=settings.device,

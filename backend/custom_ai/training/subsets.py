@@ -66,7 +66,7 @@ def compare(
     ``recipe`` has the candidate's passes; ``pass_seconds`` is what one takes. Takes about ``budget_s`` at
     most. None when there is not enough time or too few images. Raises like Trainer.train.
     """
-    parts = _parts(data)
+    parts = _parts(data, reference)
     passes = reference_passes(recipe, data)
     wanted_s = passes * pass_seconds + OVERHEAD_S
     fitting = min(int(budget_s / wanted_s), len(parts)) or int(budget_s >= EQUAL * wanted_s)
@@ -99,14 +99,15 @@ def compare(
     )
 
 
-def _parts(data: TrainSet) -> list[_Part]:
+def _parts(data: TrainSet, reference: Found) -> list[_Part]:
     """Smaller and larger images to learn from, and those to ask about; the smaller lie in the larger ones."""
     if data.held_out:
         wholes = [(data.train, data.held_out)]
     else:
         wholes = [(tuple(image for image in data.train if image not in fold), fold) for fold in make_folds(data.train)]
     parts = []
-    for images, asked in wholes:
+    for images, scored in wholes:
+        asked = tuple(image for image in scored if image.task_id in reference)
         shares = make_folds(images, PARTS if data.held_out else 2)
         if len(shares) > 1 and _labels(shares[0]) and any(image.boxes for image in asked):
             parts.append(_Part(shares[0], images, asked))
