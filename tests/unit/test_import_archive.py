@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from custom_ai.archive import Picture
-from custom_ai.errors import BadInput, LabelStudioError, LabelStudioUnreachable
+from custom_ai.errors import BadInput, LabelStudioError, LabelStudioMissing, LabelStudioUnreachable
 from custom_ai.labelstudio.uploading import file_name, mark_of
 from custom_ai.pipeline import import_archive as module
 from custom_ai.pipeline import uploads
@@ -69,7 +69,9 @@ class Studio:
             raise LabelStudioUnreachable(url="x", detail="timeout")
         return {_mark(name): number for number, name, _ in self.tasks}
 
-    def marked(self, _studio: object, _project: int) -> dict[str, list[dict[str, int]]]:
+    def marked(self, _studio: object, project: int) -> dict[str, list[dict[str, int]]]:
+        if project not in self.projects_made:
+            raise LabelStudioMissing(what="project", id=project)
         found: dict[str, list[dict[str, int]]] = {}
         for number, name, count in self.tasks:
             found.setdefault(_mark(name), []).append({"id": number, "total_annotations": count})
@@ -218,6 +220,34 @@ def test_a_project_that_cannot_be_connected_is_told_of_and_tried_again(
     import_again(services, number, by="ann")
     import_archive(services, number, 2)
     assert show(services, number)["status"] == "done" and len(studio.tasks) == 3
+
+
+def test_a_project_that_somebody_deleted_is_made_anew(services: Services, studio: Studio, tmp_path: Path) -> None:
+    studio.cannot_connect = True
+    number = asked(services, tmp_path, [*pictures(3), ("a.txt", b"text")])
+    import_archive(services, number, 1)
+    studio.projects_made.clear()
+    studio.projects_made[99] = SimpleNamespace(id=99, label_config="", title="another one")
+    studio.tasks.clear()
+    studio.cannot_connect = False
+    import_again(services, number, by="ann")
+    import_archive(services, number, 2)
+    found = show(services, number)
+    assert (found["status"], found["imported"], found["left_out"], found["project"]) == ("done", 3, 1, 71)
+    assert studio.connected == [71]
+
+
+def test_an_image_of_which_no_task_was_made(
+    services: Services, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*arguments: Any) -> dict[str, int]:
+        answer = studio.send(*arguments)
+        return dict(list(answer.items())[1:])
+
+    monkeypatch.setattr(module, "send_images", send)
+    number = asked(services, tmp_path, pictures(3))
+    import_archive(services, number, 1)
+    assert show(services, number)["imported"] == 2 and list(why(services, number)) == ["0.jpg"]
 
 
 def test_cancelled_in_the_middle(

@@ -112,6 +112,7 @@ def test_every_file_that_was_left_out_is_on_the_page(
     assert "no room left" in html and "Try again" in html and "No project was left behind" in html
     more = page(client, f"/imports/{number}?after=2&system=1")
     assert more.count("&lt;script&gt;") == 2 and ".DS_Store" in more
+    assert "&lt;script&gt;" not in page(client, f"/imports/{number}?after={10**30}")
     world.house.visitor = Visitor(2, "bob@example.com")
     for path in (where, f"/imports/{number}/live", "/imports/999"):
         page(client, path, status=404)

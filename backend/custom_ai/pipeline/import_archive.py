@@ -11,11 +11,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, select, update
 
 from custom_ai.archive import SYSTEM_FILE, Archive, Picture
-from custom_ai.errors import N_, BadInput, Conflict, CustomAIError, ImageError, LabelStudioError
+from custom_ai.errors import N_, BadInput, Conflict, ImageError, LabelStudioError, LabelStudioMissing
 from custom_ai.labelstudio.config import template
 from custom_ai.labelstudio.uploading import (
     BATCH_BYTES,
@@ -27,12 +26,13 @@ from custom_ai.labelstudio.uploading import (
     untouched,
 )
 from custom_ai.pipeline.connect import connect
+from custom_ai.pipeline.import_end import drop_empty_project, end_import
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.uploads import limits_of, path_of
 from custom_ai.services import Services
 from custom_ai.state import work
-from custom_ai.state.journal import SYSTEM, notify, reason, reason_of, record
-from custom_ai.state.tables import ImportItem, ImportJob, Upload
+from custom_ai.state.journal import reason, reason_of, record
+from custom_ai.state.tables import ImportItem, ImportJob
 from custom_ai.types import LabelKind
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ Prepare = Callable[[Picture], bytes]
 DUPLICATE = N_("the same picture is in the archive as {other}")
 OVER_THE_LIMIT = N_("the archive has more images than CUSTOM_AI_IMPORT_MAX_IMAGES allows")
 NO_IMAGES = N_("none of its files is an image that can be used; the list below says why")
+NO_TASK = N_("Label Studio took it, but made no task of it")
 GONE = N_("the uploaded archive was removed; upload it again")
 
 
@@ -64,11 +65,11 @@ def import_archive(services: Services, job_id: int, attempt: int, prepare: Prepa
 
     def do(pulse: Pulse) -> None:
         _Import(services, job, pulse, prepare).run()
-        _end(services, job, attempt, "done", None)
+        end_import(services, job, attempt, "done", None)
 
     def end(status: str, why: dict[str, object]) -> None:
-        _drop_empty_project(services, job)
-        _end(services, job, attempt, status, why)
+        drop_empty_project(services, job)
+        end_import(services, job, attempt, status, why)
 
     carry_out(services, ImportJob, job_id, attempt, do, end)
 
@@ -106,7 +107,11 @@ class _Import:
             made = next((one for one in studio.projects() if job.mark in one.label_config), None)
             if made is not None:
                 self._set_project(made.id)
-        arrived = {} if job.project_id is None else marked_tasks(studio, job.project_id)
+        try:
+            arrived = {} if job.project_id is None else marked_tasks(studio, job.project_id)
+        except LabelStudioMissing:  # somebody has deleted it: make it anew
+            self._forget_project()
+            arrived = {}
         with self._services.database.write() as session:
             self._pulse.guard(session)
             for item in session.scalars(select(ImportItem).where(ImportItem.job_id == job.id)):
@@ -176,7 +181,9 @@ class _Import:
             self._send_to(project_id, items[half:], images[half:])
         else:
             for item in items:
-                item.status, item.task_id = "done", tasks.get(mark_of(item.sha256 or ""))
+                item.task_id = tasks.get(mark_of(item.sha256 or ""))
+                item.status = "left_out" if item.task_id is None else "done"
+                item.reason = reason(NO_TASK) if item.task_id is None else None
 
     def _item(self, position: int, name: str, status: str, **values: Any) -> ImportItem:
         return ImportItem(job_id=self._job.id, position=position, name=name, status=status, **values)
@@ -204,6 +211,15 @@ class _Import:
             record(session, self._job.requested_by, "import.project", None, self._job.title, project=project_id)
         self._job.project_id = project_id
 
+    def _forget_project(self) -> None:
+        with self._services.database.write() as session:
+            self._pulse.guard(session)
+            session.execute(update(ImportJob).where(ImportJob.id == self._job.id).values(project_id=None))
+            session.execute(
+                delete(ImportItem).where(ImportItem.job_id == self._job.id, ImportItem.status.in_(("sending", "done")))
+            )
+        self._job.project_id = None
+
     def _settle(self, project_id: int) -> None:
         """Label Studio may have acted on a batch after it was asked what has arrived: then remove our second copies."""
         studio = self._services.label_studio
@@ -213,50 +229,3 @@ class _Import:
                 if untouched(task):
                     log.warning("import %s: task %s is a second copy, removed", self._job.id, task["id"])
                     studio.delete_task(int(task["id"]))
-
-
-def import_counts(session: Session, job_id: int) -> dict[str, int]:
-    """How many files are in Label Studio (done), under way (sending), left out, and of the system."""
-    rows = session.execute(
-        select(ImportItem.status, func.count()).where(ImportItem.job_id == job_id).group_by(ImportItem.status)
-    )
-    return {"done": 0, "sending": 0, "left_out": 0, "system": 0} | {status: count for status, count in rows}
-
-
-def _drop_empty_project(services: Services, job: ImportJob) -> None:
-    """Leave no project behind in which nothing is. What we know is not enough: Label Studio is asked."""
-    if job.project_id is None:
-        return
-    try:
-        remote = services.label_studio.project(job.project_id)
-        if job.mark not in remote.label_config or remote.raw.get("task_number") != 0:
-            return
-        services.label_studio.delete_project(job.project_id)
-    except CustomAIError as error:
-        log.warning("import %s: the empty project %s stays: %s", job.id, job.project_id, error)
-        return
-    with services.database.write() as session:
-        session.execute(update(ImportJob).where(ImportJob.id == job.id).values(project_id=None))
-        record(session, SYSTEM, "import.project.removed", None, job.title, project=job.project_id)
-
-
-def _end(services: Services, job: ImportJob, attempt: int, status: str, why: dict[str, object] | None) -> None:
-    with services.database.write() as session:
-        if not work.finish(session, ImportJob, job.id, attempt, status, why):
-            return
-        counts = import_counts(session, job.id)
-        record(session, SYSTEM, f"import.{status}", None, job.archive, project=job.project_id, **counts)
-        if status == "done":
-            text = N_("{archive} was imported: {done} images, {left_out} files left out.")
-            who = job.requested_by
-            assert job.project_id is not None
-            done, left_out = counts["done"], counts["left_out"]
-            notify(
-                session, job.project_id, "import_done", text, to=who, archive=job.archive, done=done, left_out=left_out
-            )
-            session.execute(update(ImportJob).where(ImportJob.id == job.id).values(upload_id=None))
-            upload = session.get(Upload, job.upload_id)
-            if upload is not None:
-                session.delete(upload)
-    if status == "done" and job.upload_id is not None:
-        path_of(services.settings, job.upload_id).unlink(missing_ok=True)

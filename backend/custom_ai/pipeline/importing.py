@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, BadInput, Conflict, NotFound
 from custom_ai.pipeline.connect import kind_named
-from custom_ai.pipeline.import_archive import import_counts
+from custom_ai.pipeline.import_end import import_counts
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import record, render
@@ -127,6 +127,7 @@ def left_out(
     With ``system`` also hidden files and those of operating systems, of which some archives are full.
     """
     states = ("left_out", "system") if system else ("left_out",)
+    after = min(after, 2**31 - 1)  # larger ones fit no column
     with services.database.read() as session:
         rows = session.scalars(
             select(ImportItem)
