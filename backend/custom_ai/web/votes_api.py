@@ -98,6 +98,4 @@ def _moment(text: object) -> datetime:
     try:
         return datetime.fromisoformat(str(text))
     except ValueError as error:
-        raise BadInput(
-            what=f"deadline_at = {text!r}", why=N_("a time looks like 2026-01-31T18:00:00Z")
-        ) from error
+        raise BadInput(what=f"deadline_at = {text!r}", why=N_("a time looks like 2026-01-31T18:00:00Z")) from error
