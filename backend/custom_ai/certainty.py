@@ -76,8 +76,8 @@ def p_best(scores: Mapping[int, Score], votes: Sequence[Vote] = ()) -> dict[int,
     drawn = [_draw(picked, one, mean, variance, noise) for one in SENSITIVITIES]
     log_weight = np.concatenate([one[1] for one in drawn])
     best = np.concatenate([one[0].argmax(axis=1) for one in drawn])
-    share = np.bincount(best, weights=np.exp(log_weight - log_weight.max()), minlength=len(ids))
-    share /= share.sum()
+    weight = np.exp(log_weight - log_weight.max())
+    share = np.array([weight[best == place].sum() for place in range(len(ids))]) / weight.sum()
     return {one: float(p) for one, p in zip(ids, share, strict=True)}
 
 

@@ -27,7 +27,8 @@ class Booth:
 
     def url(self, page: str, **values: Any) -> str:
         """The address of a page of this booth: "selection" (with ``round`` or ``summary``), "cast", "vote_image"..."""
-        return url_for(f".{self._prefix}{page}", **{self._key: self.selection_id}, **values)
+        values[self._key] = self.selection_id
+        return url_for(f".{self._prefix}{page}", **values)
 
     def show(self, found: dict[str, Any], *, summary: bool = False, **common: Any) -> str:
         """The round that was asked for, else the first one to vote, else the summary. Raises NotFound."""
