@@ -80,7 +80,6 @@ def main() -> None:
     started = time.perf_counter()
     print(f"{'gap':>4} {'voters':>6}  " + "  ".join(f"{name:>8}" for name in PROCEDURES) + "   P(best), stated")
     rates: dict[str, dict[str, dict[str, float]]] = {name: {} for name in PROCEDURES}
-    said: list[tuple[float, bool]] = []
     for gap in options.gaps:
         for voters in options.voters:
             right, sure = simulate(world, gap / 100, voters, options.repeats, options.seed)
