@@ -78,7 +78,8 @@ class SignIn:
 
     def present(self) -> Visitor | None:
         """The visitor as far as this request has found out; asks nobody."""
-        return g.get("visitor")
+        found: Visitor | None = g.get("visitor")
+        return found
 
     def sees(self, project_id: int) -> Visitor:
         """The visitor, who must see this project in Label Studio. Raises NotFound like an unknown project."""
