@@ -64,9 +64,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.kind is not None and self.kind not in (*KINDS, OTHER):
-            raise BadInput(
-                what=f"kind = {self.kind[:20]!r}", why=N_("expected training, vote, auto_label or project")
-            )
+            raise BadInput(what=f"kind = {self.kind[:20]!r}", why=N_("expected training, vote, auto_label or project"))
 
 
 EVERYTHING = Wanted()

@@ -139,9 +139,7 @@ def count_all(session: Session, project_id: int) -> dict[str, int]:
 
 def _boxes(session: Session, project_id: int, ids: Sequence[int]) -> dict[int, list[Any] | None]:
     """What the mirror holds of these tasks, by id; not those that it does not know."""
-    rows = session.execute(
-        select(Task.task_id, Task.boxes).where(Task.project_id == project_id, Task.task_id.in_(ids))
-    )
+    rows = session.execute(select(Task.task_id, Task.boxes).where(Task.project_id == project_id, Task.task_id.in_(ids)))
     return {row[0]: row[1] for row in rows}
 
 

@@ -47,9 +47,7 @@ def _remaining(
         kept = sum(score >= limits[name] for score in curve.thresholds)
         labels += kept
         right += round(curve.precision[kept - 1] * kept) if kept else 0
-    images = sum(
-        any((box.score or 0.0) >= limits.get(box.label, 1.1) for box in boxes) for boxes in predicted.values()
-    )
+    images = sum(any((box.score or 0.0) >= limits.get(box.label, 1.1) for box in boxes) for boxes in predicted.values())
     return {
         "labels": labels,
         "images": images,

@@ -90,7 +90,7 @@ class Project(Base):
     live_version: Mapped[str | None]
     """The model version that Label Studio was told to show."""
     label_counts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    """Hand-drawn labels by class, kept up with the mirror so that no page has to read all tasks; None: not counted yet."""
+    """Hand-drawn labels by class, kept up with the mirror so that no page reads all tasks; None: not counted yet."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
