@@ -81,6 +81,17 @@ def test_browser_may_ask_for_korean(client: FlaskClient, world: World) -> None:
     assert '<html lang="ko"' in answer.get_data(as_text=True)
 
 
+def test_an_address_where_nothing_is(client: FlaskClient) -> None:
+    """People get a page, programs JSON, both in their language."""
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+    answer = client.get("/nothing", headers={"Accept": browser, "Accept-Language": "ko"})
+    assert answer.status_code == 404
+    assert "이 주소에는 아무것도 없습니다." in answer.get_data(as_text=True)
+    assert "All projects" in client.get("/nothing", headers={"Accept": browser}).get_data(as_text=True)
+    answer = client.get("/api/nothing", headers={"Accept": "*/*"})
+    assert answer.get_json() == {"error": {"code": "http", "message": "There is nothing at this address."}}
+
+
 def test_light_or_dark_is_chosen_and_remembered(client: FlaskClient) -> None:
     assert 'data-theme="auto"' in page(client, "/projects")
     assert 'data-theme="dark"' in page(client, "/projects?theme=dark")

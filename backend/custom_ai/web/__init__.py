@@ -29,6 +29,10 @@ from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
 log = logging.getLogger(__name__)
+_HTTP_TEXTS = {
+    404: N_("There is nothing at this address."),
+    405: N_("This address is for something else: go back and use the page."),
+}
 INTERNAL = N_("Internal error; the log has it under id {id}.")
 
 
@@ -112,12 +116,14 @@ def _show_error(error: Exception) -> tuple[Response | str, int, dict[str, str]]:
             translate(N_("This page is too old. Load it again and repeat the step.")),
         )
     elif isinstance(error, HTTPException):
-        code, status, text = "http", error.code or 500, str(error.description)
+        known = _HTTP_TEXTS.get(error.code or 0)
+        code, status, text = "http", error.code or 500, translate(known) if known else str(error.description)
     else:
         id = uuid.uuid4().hex[:12]
         log.error("internal error %s in %s %s", id, request.method, request.path, exc_info=error)
         code, status, text = "internal", 500, translate(INTERNAL).format(id=id)
-    wants_page = request.blueprint is None and request.accept_mimetypes.best == "text/html"
+    wishes = request.accept_mimetypes
+    wants_page = request.blueprint is None and wishes.best_match(["application/json", "text/html"]) == "text/html"
     if request.blueprint == "pages" or wants_page:
         from custom_ai_ui import error_page
 
