@@ -159,7 +159,7 @@ def _matching(reader: Reader, wanted: Wanted) -> ColumnElement[bool]:
     elif wanted.kind == OTHER:
         parts += [~_of_kind(kind) for kind in KINDS]
     if wanted.failures:
-        parts.append(Notification.failure)
+        parts.append(Notification.failure.is_(True))
     if wanted.unread:
         parts.append(~_seen(reader))
     return and_(*parts)
