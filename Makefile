@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
 ARGS ?=
 
-.PHONY: demo test test-unit test-flow lint setup setup-test translations clean
+.PHONY: demo test test-unit test-flow test-browser screenshots lint setup setup-test setup-browser translations clean
 
 demo: setup $(LS_VENV)/.ready
 	$(BIN)/custom-ai demo $(ARGS)
@@ -26,9 +26,20 @@ test-unit: setup-test
 test-flow: setup-test
 	$(BIN)/python -m pytest tests/flow $(ARGS)
 
+test-browser: setup-test setup-browser
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+# The pictures in docs/, taken of the real pages; several minutes, because real models are trained for them.
+screenshots: setup-test setup-browser
+	$(BIN)/python tests/browser/screenshots.py $(ARGS)
+
 setup: $(VENV)/.ready
 
 setup-test: $(VENV)/.ready-test $(LS_VENV)/.ready $(ML_VENV)/.ready
+
+# Chromium and Korean letters; CHROMIUM=/path/to/chromium names another browser.
+setup-browser:
+	@sh tests/browser/set_up.sh
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Custom AI needs Python 3.11 or newer; call make PYTHON=/path/to/python3.11"; exit 1; }

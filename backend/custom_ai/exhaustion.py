@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from custom_ai.errors import N_, CustomAIError, DiskFull, TrainingError
+from custom_ai.errors import CustomAIError, DiskFull, OutOfMemory
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DISK_WORDS = ("no space left", "disk is full", "disk quota exceeded", "file too large")
@@ -51,7 +51,7 @@ def explain(error: BaseException, folder: Path) -> CustomAIError | None:
     if disk(error):
         return DiskFull(folder=folder)
     if memory(error):
-        return TrainingError(why=N_("there is not enough memory"))
+        return OutOfMemory()
     return None
 
 

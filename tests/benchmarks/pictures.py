@@ -34,11 +34,11 @@ def read_folder(folder: Path) -> tuple[tuple[str, ...], list[TrainImage]]:
     return classes, images
 
 
-def make_folder(folder: Path, count: int) -> tuple[tuple[str, ...], list[TrainImage]]:
-    """Generated scenes, upright, always the same ones."""
+def make_folder(folder: Path, count: int, seed: int = 7) -> tuple[tuple[str, ...], list[TrainImage]]:
+    """Generated scenes, upright, always the same ones for the same seed."""
     folder.mkdir(parents=True)
     images = []
-    for number, scene in enumerate(make_scenes(folder / "raw", count, seed=7), start=1):
+    for number, scene in enumerate(make_scenes(folder / "raw", count, seed=seed), start=1):
         path = folder / f"{number}.jpg"
         with Image.open(scene.path) as file:
             ImageOps.exif_transpose(file).convert("RGB").save(path, quality=95)

@@ -1,8 +1,7 @@
-"""A real Label Studio for the flow tests, one for the whole session."""
+"""Custom AI beside the real Label Studio (which ../conftest.py starts), for the flow tests."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,21 +10,6 @@ from stack import Stack
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.labelstudio.client import LabelStudio, Session
-
-DEFAULT = Path(__file__).parents[2] / ".venv-label-studio" / "bin" / "label-studio"
-
-
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    """The running server; its `files_root` is the folder `files` beside its data."""
-    executable = Path(os.environ.get("CUSTOM_AI_TEST_LABEL_STUDIO", DEFAULT))
-    if not executable.exists():
-        pytest.fail(f"no Label Studio at {executable}: run `make setup`", pytrace=False)
-    folder = tmp_path_factory.mktemp("label-studio")
-    files = folder / "files"
-    files.mkdir()
-    with LabelStudioServer(executable, folder / "data", files_root=files) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

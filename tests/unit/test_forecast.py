@@ -19,7 +19,7 @@ from fake_trainer import FakeTrainer
 
 
 def known(times: float, score: float, spread: float = 0.02, source: str = "model") -> Point:
-    return Point(times, 1.0, score, score - spread, score + spread, source)
+    return Point(times, False, score, score - spread, score + spread, source)
 
 
 def test_a_known_law_is_found_again() -> None:
@@ -38,7 +38,7 @@ def test_a_known_law_is_found_again() -> None:
 
 
 def test_what_is_not_known_is_not_told() -> None:
-    vague = forecast([Point(0.5, 0.5, 0.1, 0.0, 0.3, "siblings")], np.array([[0.5]]))
+    vague = forecast([Point(0.5, True, 0.1, 0.0, 0.3, "siblings")], np.array([[0.5]]))
     assert vague["verdict"] == "unsure"
     gain = vague["gain"][0]
     assert gain["high"] - gain["low"] > 0.15
@@ -50,10 +50,10 @@ def test_a_model_that_is_nearly_perfect_gains_little() -> None:
     assert found["expected"][2]["high"] <= 0.99
 
 
-def test_fewer_passes_explain_a_part_of_the_error() -> None:
-    """A sibling had half of the labels and half of the passes: today's model is expected to be better for both."""
-    short = forecast([Point(0.5, 0.5, 0.6, 0.55, 0.65, "siblings")], np.array([[LUCK**2]]))
-    whole = forecast([Point(0.5, 1.0, 0.6, 0.55, 0.65, "siblings")], np.array([[LUCK**2]]))
+def test_siblings_are_worse_than_the_model() -> None:
+    """They had half of the labels and fewer passes: today's model is expected to be better for both."""
+    short = forecast([Point(0.5, True, 0.6, 0.55, 0.65, "siblings")], np.array([[LUCK**2]]))
+    whole = forecast([Point(0.5, False, 0.6, 0.55, 0.65, "siblings")], np.array([[LUCK**2]]))
     assert short["expected"][0]["score"] > whole["expected"][0]["score"] + 0.03 > 0.63
 
 
@@ -72,7 +72,7 @@ def test_points_of_a_run() -> None:
     siblings = {n: (sure[0], sure[1]) if n % 2 else (sure[0],) for n in range(8)}
     fewer = {n: (sure[0],) if n % 2 else () for n in range(4)}
     compared = Compared(10, 20, fewer, {n: siblings[n] for n in range(4)})
-    points, covariance, worst = measured(truth, siblings, 0.5, 0.5, "siblings", compared, ["cat", "dog"])
+    points, covariance, worst = measured(truth, siblings, 0.5, True, compared, ["cat", "dog"])
     first, second = points
     assert (first.times, first.source, second.times, second.source) == (0.5, "siblings", 0.25, "subset")
     assert first.score == pytest.approx(0.75, abs=0.02)
@@ -80,7 +80,7 @@ def test_points_of_a_run() -> None:
     assert first.low <= first.score <= first.high
     assert covariance.shape == (2, 2)
     assert worst == "dog"
-    assert measured(truth, truth_as_found(truth), 1.0, 1.0, "model", None, ["cat", "dog"])[2] is None  # both perfect
+    assert measured(truth, truth_as_found(truth), 1.0, False, None, ["cat", "dog"])[2] is None  # both perfect
 
 
 def truth_as_found(truth: dict[int, tuple[Box, ...]]) -> dict[int, tuple[Box, ...]]:

@@ -281,3 +281,21 @@ def test_the_candidate_says_why_it_started_from_nothing(
     assert time.monotonic() - started < 15.0
     notes = [one["notes"] for one in overview.run(services, run_id)["candidates"]]
     assert all(TOO_SLOW in note for (note,) in notes)
+
+
+# Good neighbours
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("7", 7), ("0", 3)])
+def test_background_work_gives_way(wanted: str, expected: int, tmp_path: Path) -> None:
+    """Never less than the process was started with, here 3."""
+    code = "import os; os.nice(3); from custom_ai import jobs; jobs._in_the_background(); print(os.nice(0))"
+    environment = {
+        **os.environ,
+        "CUSTOM_AI_NICE": wanted,
+        "CUSTOM_AI_STATE_DIR": str(tmp_path),
+        "REDIS_URL": "redis://127.0.0.1:9",
+        "LABEL_STUDIO_API_KEY": "0" * 40,
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(expected)], done.stderr

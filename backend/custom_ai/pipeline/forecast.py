@@ -149,19 +149,17 @@ def _computed(services: Services, run_id: int, data: TrainSet, folder: Path, wat
     pass_s = best.seconds / subsets.whole_passes(recipe, data)
     trainer = services.trainer(recipe.trainer)
     compared = subsets.compare(recipe, data, reference, pass_s, settings.forecast_seconds, context, trainer)
-    source = "model" if data.held_out else "siblings"
     points, covariance, worst = forecast.measured(
         truth,
         reference,
         subsets.reference_times(data),
-        subsets.reference_share(data),
-        source,
+        not data.held_out,
         compared,
         data.classes,
     )
     labels = sum(len(image.boxes) for image in data.train)
     others = [
-        forecast.Point(learned / labels, subsets.reference_share(data), score, low, high, "earlier")
+        forecast.Point(learned / labels, not data.held_out, score, low, high, "earlier")
         for learned, score, low, high in before
         if labels
     ]

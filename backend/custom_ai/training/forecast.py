@@ -22,8 +22,10 @@ from custom_ai.types import Box
 
 SLOPE, SLOPE_SPREAD, STEEPEST = 0.3, 0.2, 1.0
 """The exponent before anything was measured: mean and standard deviation; and its largest value."""
-PASSES, PASSES_SPREAD = 0.5, 0.3
-"""The same for passes: models that only score others are shown fewer pictures, and are worse for that alone."""
+HANDICAP, HANDICAP_SPREAD = 0.5, 0.35
+"""How much larger the logarithm of the error of siblings is than the model's would be with as few labels: they are
+shown fewer pictures, and the predictions of two models are put into one order. Seven trainings on images of blood
+cells: 0.3 to 0.8."""
 LUCK = 0.15
 """Standard deviation of the logarithm of the error when a training is repeated, or given other images."""
 SMALLEST = 0.01
@@ -57,8 +59,8 @@ class Point:
     """A score and the number of labels behind it, as a multiple of today's."""
 
     times: float
-    passes: float
-    """Of the passes of the model itself, the share that was shown."""
+    siblings: bool
+    """Whether it was measured by siblings, and not by the model or its like."""
     score: float
     low: float
     high: float
@@ -70,16 +72,14 @@ def measured(
     truth: Found,
     reference: Found,
     reference_times: float,
-    reference_passes: float,
-    source: str,
+    siblings: bool,
     compared: Compared | None,
     classes: Sequence[str],
 ) -> tuple[list[Point], Floats, str | None]:
     """The points that this run gives, the covariance of their log errors, and the class that needs labels most.
 
     ``reference``: the predictions of the run's own score, by models that learned from ``reference_times`` of
-    today's labels in ``reference_passes`` of the model's passes. ``compared`` gives a second point: as much worse
-    than the reference as its smaller part is than its larger one, on the same draws of images. The class is
+    today's labels, the run's ``siblings`` or the model itself. ``compared`` gives a second point: as much worse than the reference as its smaller part is than its larger one, on the same draws of images. The class is
     None while it is not clear which it is.
     """
     tasks = sorted(reference)
@@ -93,7 +93,7 @@ def measured(
 
     per_class = ap50(reference)
     errors = [_log_error(mean_of_classes(per_class))]
-    times, sources = [reference_times], [source]
+    times, sources = [reference_times], ["siblings" if siblings else "model"]
     if compared is not None:
         fewer, more = (_log_error(mean_of_classes(ap50(found))) for found in (compared.fewer, compared.more))
         errors.append(np.clip(errors[0] + fewer - more, math.log(SMALLEST), 0.0))
@@ -106,7 +106,7 @@ def measured(
     for number, row in enumerate(rows):
         high, low = 1 - np.exp(np.percentile(known[number], [10, 90])) if known.shape[1] else (1.0, 0.0)
         score = float(1 - np.exp(row[0]))
-        points.append(Point(times[number], reference_passes, score, float(low), float(high), sources[number]))
+        points.append(Point(times[number], siblings, score, float(low), float(high), sources[number]))
     return points, covariance, _worst(per_class[1:], classes)
 
 
@@ -127,7 +127,9 @@ def forecast(points: Sequence[Point], covariance: Floats, earlier: Sequence[Poin
     if not every or np.isnan(noise).any():
         raise ValueError("there is no point to forecast from")
     errors = np.array([math.log(min(max(1 - point.score, SMALLEST), 1.0)) for point in every])
-    lines = _lines(np.log([point.times for point in every]), np.log([point.passes for point in every]), errors, noise)
+    lines = _lines(
+        np.log([point.times for point in every]), np.array([float(point.siblings) for point in every]), errors, noise
+    )
 
     def error(times: float) -> Floats:
         return np.asarray(np.exp(np.clip(lines[:, 0] - lines[:, 1] * math.log(times), math.log(SMALLEST), 0.0)))
@@ -153,17 +155,17 @@ def forecast(points: Sequence[Point], covariance: Floats, earlier: Sequence[Poin
     }
 
 
-def _lines(labels: Floats, passes: Floats, errors: Floats, noise: Floats) -> Floats:
-    """(DRAWS, 3): lines (height today, fall with labels, fall with passes) as probable as the points make them.
+def _lines(labels: Floats, siblings: Floats, errors: Floats, noise: Floats) -> Floats:
+    """(DRAWS, 3): lines (height today, fall with labels, siblings' handicap) as probable as the points make them.
 
-    All in logarithms; ``labels`` and ``passes`` relative to those of today's model.
+    ``labels`` and ``errors`` are logarithms, the labels relative to today's; ``siblings`` is 1 or 0.
     """
-    design = np.stack([np.ones(len(labels)), -labels, -passes], axis=1)
+    design = np.stack([np.ones(len(labels)), -labels, siblings], axis=1)
     weight = np.linalg.inv(noise)
-    # The height may be anything; the slopes are what is usual, until the points say something else.
-    prior = np.diag([1e-6, SLOPE_SPREAD**-2, PASSES_SPREAD**-2])
+    # The height may be anything; the others are what is usual, until the points say something else.
+    prior = np.diag([1e-6, SLOPE_SPREAD**-2, HANDICAP_SPREAD**-2])
     spread = np.linalg.inv(prior + design.T @ weight @ design)
-    best = spread @ (prior @ np.array([0.0, SLOPE, PASSES]) + design.T @ weight @ errors)
+    best = spread @ (prior @ np.array([0.0, SLOPE, HANDICAP]) + design.T @ weight @ errors)
     lines = np.random.default_rng(0).multivariate_normal(best, spread, DRAWS)
     lines[:, 1] = np.clip(lines[:, 1], 0.0, STEEPEST)
     return np.asarray(lines, np.float64)

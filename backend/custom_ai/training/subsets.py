@@ -42,11 +42,6 @@ def reference_times(data: TrainSet) -> float:
     return 1.0 if data.held_out else 1.0 - 1.0 / len(make_folds(data.train))
 
 
-def reference_share(data: TrainSet) -> float:
-    """Of the candidate's passes, the share that those models had."""
-    return 1.0 if data.held_out else SHARE
-
-
 def whole_passes(recipe: Recipe, data: TrainSet) -> float:
     """All passes of a candidate and its siblings."""
     return recipe.passes * (1.0 if data.held_out else 1.0 + SHARE * len(make_folds(data.train)))

@@ -168,8 +168,11 @@ def fetch_weights(
     except WeightsError as error:
         why = str(error.params["why"])
         missing = why in (fetch.MISSING, WRONG_CONTENT)
-        failures[missing].write_text(why, encoding="utf-8")
+        with suppress(OSError):
+            failures[missing].write_text(why, encoding="utf-8")
         raise WeightsError(name=published.file, why=why) from error
+    except OSError as error:
+        raise WeightsError(name=published.file, why=N_("the weights folder cannot be written to")) from error
     for failed in failures:
         failed.unlink(missing_ok=True)
     return target

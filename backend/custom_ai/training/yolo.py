@@ -58,7 +58,12 @@ class YoloTrainer:
             except CustomAIError:
                 raise
             except Exception as error:  # ultralytics raises bare exceptions of many kinds
+                if exhaustion.memory(error):
+                    why = N_("there is not enough memory, not even for one small image at a time")
+                    raise TrainingError(why=why) from error
                 raise exhaustion.explain(error, context.work_dir) or TrainingError(why=_reason(error)) from error
+            finally:
+                free_memory()
         return Trained(
             weights_path=context.work_dir / WEIGHTS,
             onnx_path=context.work_dir / ONNX,

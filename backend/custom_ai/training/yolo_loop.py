@@ -126,7 +126,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
 
     def setup_model(self) -> None:
         """Builds the network; never by a bare name, which ultralytics would try to download."""
-        weights: Any = self._base_weights() if self.base_path else None
+        weights: Any = self._base_weights(self.base_path) if self.base_path else None
         if not (self.recipe.architecture or weights):
             raise TrainingError(why=N_("the base weights of this recipe were not found"))
         if self.recipe.architecture == imagenet.ARCHITECTURE:
@@ -140,12 +140,12 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
         if self.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):
             self.model.__class__ = HALF_MODELS[self.kind]
 
-    def _base_weights(self) -> Any:
+    def _base_weights(self, path: Path) -> Any:
         """The module in the base weights' file."""
         if self.recipe.architecture == imagenet.ARCHITECTURE:
-            return imagenet.load_backbone(self.base_path)
+            return imagenet.load_backbone(path)
         try:
-            return load_checkpoint(self.base_path)[0]
+            return load_checkpoint(path)[0]
         except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
             raise TrainingError(why=N_("the file of the base weights cannot be read")) from error
 
