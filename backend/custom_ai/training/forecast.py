@@ -79,7 +79,8 @@ def measured(
     """The points that this run gives, the covariance of their log errors, and the class that needs labels most.
 
     ``reference``: the predictions of the run's own score, by models that learned from ``reference_times`` of
-    today's labels, the run's ``siblings`` or the model itself. ``compared`` gives a second point: as much worse than the reference as its smaller part is than its larger one, on the same draws of images. The class is
+    today's labels: the run's ``siblings``, or the model itself. ``compared`` gives a second point: as much worse
+    than the reference as its smaller part is than its larger one, on the same draws of images. The class is
     None while it is not clear which it is.
     """
     tasks = sorted(reference)
