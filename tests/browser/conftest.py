@@ -18,7 +18,7 @@ from chromium import chromium
 from person import Person
 from playwright.sync_api import Browser, expect
 from stack import LABELLED, UNTOUCHED, Stack, scenes_in
-from story import ARCHIVE, CLASSES, Project, Training
+from story import ARCHIVE, CLASSES, Project, Training, scenes_of
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.demo.scenes import Scene
@@ -98,9 +98,7 @@ def project(owner: Person, archive: Path, scenes: list[Scene]) -> Project:
     page.get_by_role("link", name="Open the project").click()
     expect(page.get_by_role("heading", name=archive.stem)).to_be_visible()
     project_id = int(page.url.rpartition("/")[2])
-    by_name = {scene.path.name: scene for scene in scenes}
-    stored = {task["id"]: str(task["data"]["image"]) for task in owner.stack.studio.tasks(project_id)}
-    tasks = {task: by_name[image.rpartition("__")[2]] for task, image in stored.items()}
+    tasks = scenes_of(owner.stack, project_id, scenes)
     first = {scene.path for scene in scenes[:LABELLED]}
     return Project(
         project_id, f"/projects/{project_id}", tasks, [task for task, scene in tasks.items() if scene.path in first]

@@ -13,7 +13,8 @@ from stack import Stack
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-TIMEOUT_MS = 15_000.0
+TIMEOUT_MS = 20_000.0
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 class Person:

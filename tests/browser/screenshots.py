@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
 
 from stack import Stack, eventually, scenes_in  # noqa: E402
+from story import scenes_of  # noqa: E402
 
 from custom_ai.demo.label_studio_server import LabelStudioServer  # noqa: E402
 from custom_ai.demo.scenes import CLASSES, Scene  # noqa: E402
@@ -93,8 +94,9 @@ def tell(camera: Camera, english: Person, korean: Person, stack: Stack, scratch:
 
     project_id = create(camera, english, stack, scenes, scratch / "Table tops.zip")
     path = f"/projects/{project_id}"
-    tasks = dict(zip(by_name(stack, project_id, scenes), scenes, strict=True))
-    labelled = list(tasks)[:LABELLED]
+    tasks = scenes_of(stack, project_id, scenes)
+    first = {scene.path for scene in scenes[:LABELLED]}
+    labelled = [task for task, scene in tasks.items() if scene.path in first]
     for task in labelled[:9]:
         stack.annotate(project_id, task, tasks[task])
     eventually(lambda: stack.project(project_id)["tasks"]["touched"] == 9, 30)
@@ -154,12 +156,6 @@ def create(camera: Camera, english: Person, stack: Stack, scenes: list[Scene], a
     link.click()
     page.wait_for_url("**/projects/*")
     return int(page.url.rpartition("/")[2])
-
-
-def by_name(stack: Stack, project_id: int, scenes: list[Scene]) -> list[int]:
-    """The task of each scene."""
-    tasks = {str(task["data"]["image"]).rpartition("__")[2]: int(task["id"]) for task in stack.studio.tasks(project_id)}
-    return [tasks[scene.path.name] for scene in scenes]
 
 
 def vote(
