@@ -1,8 +1,9 @@
 """A detector on torchvision's MobileNetV2, whose ImageNet weights every package index carries.
 
 For machines that can reach a package index (or a mirror of one) but not the place where COCO weights are published.
-Slower than YOLOv5n by half on a CPU, and it has learned to name things, not to find them; see recipes for when that
-is still better than a random start.
+Measured on cells, 10 per class, 320 pixels, one seed: in 1,200 passes .86 mAP50 (.82 with the backbone frozen), a
+random start of YOLOv5n .55, COCO weights .87. A pass costs 2.8 times one of YOLOv5n, with the backbone frozen as
+much; a random start that is given 3,200 passes, so the time of the first, gets .85.
 """
 
 from __future__ import annotations
