@@ -73,6 +73,8 @@ def main() -> None:
             there, Path(scratch, "custom-ai"), candidate_passes=4000, candidate_seconds=arguments.seconds,
             forecast_seconds=arguments.seconds,
         )  # fmt: skip
+        fetched = stack.command("weights", "fetch", "imagenet")  # without them the models would need far longer
+        assert fetched.returncode == 0, fetched.stdout + fetched.stderr
         stack.start()
         try:
             with chromium() as browser:
