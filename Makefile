@@ -31,7 +31,7 @@ test-browser: setup-test setup-browser
 
 # The pictures in docs/, taken of the real pages; several minutes, because real models are trained for them.
 screenshots: setup-test setup-browser
-	$(BIN)/python tests/browser/screenshots.py $(ARGS)
+	PYTHONPATH=tests/flow $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 setup: $(VENV)/.ready
 
