@@ -16,8 +16,8 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 
 test-unit: setup-test

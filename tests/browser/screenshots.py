@@ -69,7 +69,7 @@ def main() -> None:
     ):
         stack = Stack(
             there, Path(scratch, "custom-ai"), candidate_passes=4000, candidate_seconds=arguments.seconds,
-            forecast_seconds=arguments.seconds,
+            forecast_seconds=40,
         )  # fmt: skip
         stack.start()
         try:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from zips import make_zip, picture, with_raw_name, with_table_field
 
 from custom_ai import archive as module
 from custom_ai.archive import Archive, Limits
 from custom_ai.archive_names import readable
 from custom_ai.errors import BadInput, ImageError
 from custom_ai.images import EMPTY, TOO_MANY_PIXELS, UNDECODABLE
+from zips import make_zip, picture, with_raw_name, with_table_field
 
 LIMITS = Limits(images=100, image_bytes=5_000_000, image_pixels=1_000_000, ratio=200, unpacked_bytes=50_000_000)
 
