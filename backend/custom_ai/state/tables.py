@@ -12,9 +12,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-ACTIVE = ("queued", "running")
-"""Statuses of a run or a job in which it still has work to do."""
-_ACTIVE_SQL = text("status IN ('queued', 'running')")
+ACTIVE = ("queued", "running", "paused")
+"""Statuses of a run or a job in which it still has work to do; only auto-labelling can be paused."""
+_ACTIVE_SQL = text("status IN ('queued', 'running', 'paused')")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -300,7 +300,8 @@ class Promotion(Base):
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
     active: Mapped[bool] = mapped_column(default=True)
     how: Mapped[str]
-    """vote, person, overruled (a person chose one that had lost its vote) or single (only one could be trained)"""
+    """vote, person, overruled (a person chose one that had lost its vote), single (only one could be trained), or
+    first (nobody has chosen yet, see pipeline.provisional)"""
     promoted_by: Mapped[str]
     promoted_at: Mapped[datetime] = mapped_column(default=now)
     candidate: Mapped[Candidate] = relationship(lazy="joined")
@@ -317,21 +318,31 @@ class Promotion(Base):
 
 
 class AutoLabelJob(Base):
-    """Pre-labelling of a number of tasks with one model."""
+    """Pre-labelling of a number of tasks with one model, in chunks that any number of workers take."""
 
     __tablename__ = "auto_label_job"
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
     status: Mapped[str] = mapped_column(default="queued")
-    """queued, running, done, failed or cancelled"""
+    """queued, running, paused, done, failed or cancelled"""
     attempt: Mapped[int] = mapped_column(default=1)
+    """The number of the last worker that was rung for."""
     crashes: Mapped[int] = mapped_column(default=0)
     trigger: Mapped[str]
     requested_by: Mapped[str]
     threshold: Mapped[float | None]
     """Overrides the model's own thresholds."""
+    which: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Which tasks were asked for, see ``pipeline.which_tasks``; {}: the untouched ones."""
+    gathered: Mapped[bool] = mapped_column(default=True)
+    """Whether its items are written; False: Label Studio has to be asked for them first."""
+    prepare: Mapped[list[Any]] = mapped_column(default=list)
+    """Options of the pre-processors through which every image passes, see ``pipeline.prepare``."""
+    floor: Mapped[float] = mapped_column(default=0.0)
+    """What the model found is kept from this score on (see ``pipeline.found``)."""
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    pause_requested: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     created_at: Mapped[datetime] = mapped_column(default=now)
     enqueued_at: Mapped[datetime] = mapped_column(default=now)
@@ -358,12 +369,50 @@ class AutoLabelItem(Base):
     __tablename__ = "auto_label_item"
     job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"), primary_key=True)
     task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    chunk: Mapped[int] = mapped_column(default=0)
+    """The number of its chunk; what the model found in the image is kept there."""
     status: Mapped[str] = mapped_column(default="waiting")
     """waiting, done, failed or skipped (a person came first, or the task is gone)"""
     boxes: Mapped[int | None]
+    doubt: Mapped[bool] = mapped_column(default=False)
+    """Label Studio may have got a prediction of this version from somebody else: it is asked, and second ones removed."""
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
-    __table_args__ = (Index("ix_item_status", "job_id", "status"),)
+    __table_args__ = (
+        Index("ix_item_status", "job_id", "status"),
+        Index("ix_item_chunk", "job_id", "chunk"),
+    )
+
+
+class AutoLabelChunk(Base):
+    """Some tasks of a job that one worker predicts and pushes together. Claimed by compare-and-set."""
+
+    __tablename__ = "auto_label_chunk"
+    job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(default="waiting")
+    """waiting, running or done"""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Counts the claims: who holds an older number may not write any more."""
+    crashes: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str] = mapped_column(default="")
+    """Host and process that has it, or had it last."""
+    pushing: Mapped[bool] = mapped_column(default=False)
+    """Predictions were perhaps sent, and it is not noted what became of them."""
+    tasks: Mapped[int]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_chunk_status", "job_id", "status", "number"),)
+
+
+class AutoLabelFound(Base):
+    """What the model found in the images of one chunk, also below the threshold (see ``pipeline.found``)."""
+
+    __tablename__ = "auto_label_found"
+    job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"), primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Review(Base):

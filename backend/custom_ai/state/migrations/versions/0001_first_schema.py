@@ -212,8 +212,8 @@ def upgrade() -> None:
             "uq_active_run",
             ["project_id"],
             unique=True,
-            sqlite_where=sa.text("status IN ('queued', 'running')"),
-            postgresql_where=sa.text("status IN ('queued', 'running')"),
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
         )
 
     op.create_table(
@@ -261,7 +261,12 @@ def upgrade() -> None:
         sa.Column("trigger", sa.String(), nullable=False),
         sa.Column("requested_by", sa.String(), nullable=False),
         sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("which", sa.JSON(), nullable=False),
+        sa.Column("gathered", sa.Boolean(), nullable=False),
+        sa.Column("prepare", sa.JSON(), nullable=False),
+        sa.Column("floor", sa.Double(), nullable=False),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("pause_requested", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
@@ -281,8 +286,8 @@ def upgrade() -> None:
             "uq_active_auto_label",
             ["project_id"],
             unique=True,
-            sqlite_where=sa.text("status IN ('queued', 'running')"),
-            postgresql_where=sa.text("status IN ('queued', 'running')"),
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
         )
 
     op.create_table(
@@ -362,16 +367,45 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "auto_label_chunk",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("worker", sa.String(), nullable=False),
+        sa.Column("pushing", sa.Boolean(), nullable=False),
+        sa.Column("tasks", sa.Integer(), nullable=False),
+        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["auto_label_job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "number"),
+    )
+    with op.batch_alter_table("auto_label_chunk", schema=None) as batch_op:
+        batch_op.create_index("ix_chunk_status", ["job_id", "status", "number"], unique=False)
+
+    op.create_table(
+        "auto_label_found",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("chunk", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["auto_label_job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "chunk"),
+    )
+    op.create_table(
         "auto_label_item",
         sa.Column("job_id", sa.Integer(), nullable=False),
         sa.Column("task_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("boxes", sa.Integer(), nullable=True),
+        sa.Column("doubt", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["auto_label_job.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "task_id"),
     )
     with op.batch_alter_table("auto_label_item", schema=None) as batch_op:
+        batch_op.create_index("ix_item_chunk", ["job_id", "chunk"], unique=False)
         batch_op.create_index("ix_item_status", ["job_id", "status"], unique=False)
 
     op.create_table(
@@ -410,8 +444,14 @@ def downgrade() -> None:
     op.drop_table("selection_image")
     with op.batch_alter_table("auto_label_item", schema=None) as batch_op:
         batch_op.drop_index("ix_item_status")
+        batch_op.drop_index("ix_item_chunk")
 
     op.drop_table("auto_label_item")
+    op.drop_table("auto_label_found")
+    with op.batch_alter_table("auto_label_chunk", schema=None) as batch_op:
+        batch_op.drop_index("ix_chunk_status")
+
+    op.drop_table("auto_label_chunk")
     with op.batch_alter_table("selection", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_open_selection", sqlite_where=sa.text("status = 'open'"), postgresql_where=sa.text("status = 'open'")
@@ -429,8 +469,8 @@ def downgrade() -> None:
     with op.batch_alter_table("auto_label_job", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_active_auto_label",
-            sqlite_where=sa.text("status IN ('queued', 'running')"),
-            postgresql_where=sa.text("status IN ('queued', 'running')"),
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
         )
         batch_op.drop_index("ix_auto_label_project")
 
@@ -442,8 +482,8 @@ def downgrade() -> None:
     with op.batch_alter_table("run", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_active_run",
-            sqlite_where=sa.text("status IN ('queued', 'running')"),
-            postgresql_where=sa.text("status IN ('queued', 'running')"),
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
         )
         batch_op.drop_index("ix_run_project")
 
