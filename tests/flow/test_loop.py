@@ -184,7 +184,7 @@ def test_corrections_become_the_models_live_score(loop: Loop) -> None:
 def test_notifications_tell_the_story(loop: Loop) -> None:
     told = loop.stack.ask("GET", f"/projects/{loop.project_id}/notifications")["notifications"]
     events = [one["event"] for one in reversed(told)]
-    assert events[:4] == ["run_started", "run_done", "selection_closed", "auto_label_done"]
+    assert events[:5] == ["run_started", "first_model", "run_done", "selection_closed", "auto_label_done"]
     korean = loop.stack.ask("GET", f"/projects/{loop.project_id}/notifications?lang=ko")["notifications"]
     assert any("학습" in one["text"] for one in korean)
 

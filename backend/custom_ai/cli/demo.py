@@ -71,7 +71,7 @@ def demo(
             winner = selection["winner"]
             found = story.pre_labels(work, winner["version"])
             truth_score = story.score(work, found)
-            _report(console, _, run, winner, job, len(found), truth_score, stages)
+            _report(console, _, run, winner, job, len(found), truth_score, work.first_s, stages)
             good = truth_score > GOOD_ENOUGH and len(found) == len(work.untouched)
             sys.exit(0 if good else 1)
     finally:
@@ -99,6 +99,7 @@ def _report(
     job: dict[str, Any],
     stored: int,
     truth_score: float,
+    first_s: float | None,
     stages: dict[str, float],
 ) -> None:
     table = Table(_(N_("Candidate")), _(N_("Held-out mAP50")), _(N_("Seconds")), _(N_("Base weights")))
@@ -113,6 +114,8 @@ def _report(
     facts.add_row(_(N_("Tasks pre-labelled, by the job")), str(job["tasks"]["done"]))
     facts.add_row(_(N_("Pre-labels found in Label Studio")), str(stored))
     facts.add_row(_(N_("mAP50 of the pre-labels against the truth")), f"{truth_score:.3f}")
+    if first_s is not None:
+        facts.add_row(_(N_("First pre-labels, from the start of training")), f"{first_s:.1f} s")
     for name, seconds in stages.items():
         facts.add_row(name, f"{seconds:.1f} s")
     console.print(facts)

@@ -45,6 +45,8 @@ class Demo:
     project_id: int = 0
     truth: dict[int, tuple[Box, ...]] = field(default_factory=dict)
     untouched: list[int] = field(default_factory=list)
+    first_s: float | None = None
+    """Seconds from the wish for a run until a task, opened in Label Studio, had pre-labels of a first model."""
 
 
 @contextmanager
@@ -111,9 +113,13 @@ def connect(demo: Demo) -> None:
 
 def train(demo: Demo, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Make Custom AI and wait for the end of the run. Raises Conflict with the reason when it fails."""
+    started = time.monotonic()
     run = _ask(demo, "POST", f"/projects/{demo.project_id}/runs")
     while run["status"] in ("queued", "running"):
         show(run)
+        if demo.first_s is None and _ask(demo, "GET", f"/projects/{demo.project_id}")["champion"]:
+            opened = demo.label_studio.session.get(f"/api/tasks/{demo.untouched[0]}/")
+            demo.first_s = time.monotonic() - started if opened["predictions"] else None
         time.sleep(1.0)
         run = _ask(demo, "GET", f"/runs/{run['id']}")
     show(run)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, Conflict
+from custom_ai.pipeline import provisional
 from custom_ai.pipeline.ballots import selection_of
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.pipeline.vote import champion, standings
@@ -149,7 +150,9 @@ def _shown(session: Session, ballots: list[Ballot]) -> list[dict[str, Any]]:
 def _decisions(session: Session, selection: Selection) -> list[dict[str, Any]]:
     """Which of the candidates were put to use, by the vote and by people afterwards, in order."""
     rows = session.scalars(
-        select(Promotion).where(Promotion.candidate_id.in_(selection.candidate_ids)).order_by(Promotion.id)
+        select(Promotion)
+        .where(Promotion.candidate_id.in_(selection.candidate_ids), Promotion.how != provisional.HOW)
+        .order_by(Promotion.id)
     )
     return [
         {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +18,7 @@ from custom_ai.errors import (
     NotReady,
     TrainingError,
 )
-from custom_ai.pipeline import forecast, pictures, run_data, vote_images
+from custom_ai.pipeline import forecast, pictures, provisional, run_data, vote_images
 from custom_ai.pipeline.candidates import candidates_of, sweep, train_one, work_dir
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.mirror import labelled_tasks
@@ -33,9 +32,6 @@ from custom_ai.state.tables import Candidate, DatasetSnapshot, Project, Run
 from custom_ai.training.contract import TrainSet
 from custom_ai.training.folds import plan
 from custom_ai.types import LabelKind
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 MIN_IMAGES = 4
@@ -167,6 +163,7 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     for candidate in candidates:
         if candidate.status != "done":
             train_one(services, run, candidate, data, pulse)
+        provisional.serve_first(services, run, candidate, pulse)
     _conclude(services, run, data, pulse)
     forecast.make(services, run.id, run.attempt, data, work_dir(services, run.id, run.attempt) / "forecast")
 
@@ -234,6 +231,7 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
         work.finish(session, Run, run.id, run.attempt, "done")
         if len(done) > 1:
             open_selection(session, run, done, images, days=services.settings.vote_days)
+            changed = provisional.serve_best(session, run.project_id, done)
             notify(
                 session,
                 run.project_id,
@@ -245,6 +243,7 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
             )
         else:
             promote(session, done[0], by=SYSTEM, how="single")
+            changed = True
             notify(
                 session,
                 run.project_id,
@@ -254,7 +253,7 @@ def _conclude(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> Non
                 about=f"run {run.id}",
             )
         record(session, SYSTEM, "run.done", run.project_id, f"run {run.id}", candidates=len(done))
-    if len(done) == 1:
+    if changed:
         services.bell.ring("apply_champion", run.project_id)
 
 

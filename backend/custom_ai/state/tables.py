@@ -375,7 +375,7 @@ class AutoLabelItem(Base):
     """waiting, done, failed or skipped (a person came first, or the task is gone)"""
     boxes: Mapped[int | None]
     doubt: Mapped[bool] = mapped_column(default=False)
-    """Label Studio may have got a prediction of this version from somebody else: it is asked, and second ones removed."""
+    """Label Studio may have got a prediction of this version another way: it is asked, and second ones go."""
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
     __table_args__ = (

@@ -15,6 +15,7 @@ from custom_ai.pipeline.overview.models import model
 from custom_ai.pipeline.overview.votes import shown_selection
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.pipeline.overview.work import shown_job, shown_run
+from custom_ai.pipeline.provisional import is_provisional
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state.journal import render
@@ -78,6 +79,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             "missing": state.missing,
             "tasks": _task_counts(session, project_id),
             "champion": None if best is None else model(best, translate),
+            "champion_is_provisional": is_provisional(session, project_id),
             "run": None if run is None else shown_run(run, translate),
             "selection": None if selection is None else shown_selection(session, selection, translate),
             "auto_label": None if job is None else shown_job(session, job, translate),
