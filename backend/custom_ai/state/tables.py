@@ -77,6 +77,12 @@ class Project(Base):
     auto_label: Mapped[bool] = mapped_column(default=False)
     auto_label_after: Mapped[int] = mapped_column(default=0)
     """The highest task id when auto_label was switched on: later ones are "new imports"."""
+    finish_review: Mapped[bool] = mapped_column(default=False)
+    """Neither a run nor auto-labelling starts while pre-labels wait for a review."""
+    review_tab: Mapped[bool] = mapped_column(default=False)
+    """Keep a tab in Label Studio's Data Manager with the most useful pre-labels first."""
+    review_view: Mapped[int | None]
+    """Label Studio's id of that tab."""
     connected_at: Mapped[datetime | None]
     gone_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
@@ -341,6 +347,10 @@ class AutoLabelJob(Base):
     """Options of the pre-processors through which every image passes, see ``pipeline.prepare``."""
     floor: Mapped[float] = mapped_column(default=0.0)
     """What the model found is kept from this score on (see ``pipeline.found``)."""
+    under: Mapped[str | None]
+    """The version under which its predictions are pushed, see ``pipeline.versions``; None: the model's own."""
+    rolled_back_at: Mapped[datetime | None]
+    """When its predictions were taken back (see ``pipeline.roll_back``)."""
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     pause_requested: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
@@ -361,6 +371,10 @@ class AutoLabelJob(Base):
         ),
         Index("ix_auto_label_project", "project_id", "id"),
     )
+
+    @property
+    def version(self) -> str:
+        return self.under or self.candidate.version
 
 
 class AutoLabelItem(Base):
@@ -413,6 +427,53 @@ class AutoLabelFound(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"), primary_key=True)
     chunk: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Revision(Base):
+    """The pre-labels of a finished auto-labelling job are taken back, or shown with another threshold."""
+
+    __tablename__ = "revision"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("auto_label_job.id", ondelete="CASCADE"))
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidate.id"))
+    what: Mapped[str]
+    """roll_back or threshold"""
+    threshold: Mapped[float | None]
+    """The new one; None: the model's own."""
+    version: Mapped[str]
+    """Under which the model's pre-labels stand afterwards; '' after a roll-back."""
+    status: Mapped[str] = mapped_column(default="queued")
+    """queued, running, done, failed or cancelled"""
+    attempt: Mapped[int] = mapped_column(default=1)
+    crashes: Mapped[int] = mapped_column(default=0)
+    requested_by: Mapped[str]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    after: Mapped[int] = mapped_column(default=0)
+    """All tasks up to this id are done."""
+    total: Mapped[int] = mapped_column(default=0)
+    changed: Mapped[int] = mapped_column(default=0)
+    """Tasks whose predictions were removed, or that got one under the new threshold."""
+    kept: Mapped[int] = mapped_column(default=0)
+    """Tasks that stayed as they were: a person has worked on them, or they are gone."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    enqueued_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    candidate: Mapped[Candidate] = relationship(lazy="joined")
+
+    __table_args__ = (
+        Index(
+            "uq_active_revision",
+            "project_id",
+            unique=True,
+            sqlite_where=_ACTIVE_SQL,
+            postgresql_where=_ACTIVE_SQL,
+        ),
+        Index("ix_revision_job", "job_id", "id"),
+    )
 
 
 class Review(Base):
@@ -497,6 +558,27 @@ class ImportItem(Base):
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
     __table_args__ = (Index("ix_import_item_status", "job_id", "status", "position"),)
+
+
+class TaskImport(Base):
+    """Tasks that a program imported with an idempotency key: asked again, the same answer comes."""
+
+    __tablename__ = "task_import"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    sha256: Mapped[str]
+    """Of what was sent."""
+    mark: Mapped[str]
+    """Stands in the new tasks' ``meta``, by which they are found when an answer was lost."""
+    before: Mapped[int]
+    """The highest task id before they were sent."""
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    begun_at: Mapped[datetime] = mapped_column(default=now)
+    """When somebody last began to send them."""
+
+    __table_args__ = (UniqueConstraint("project_id", "key", name="uq_task_import"),)
 
 
 class Notification(Base):

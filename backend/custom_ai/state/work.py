@@ -11,15 +11,15 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from custom_ai.state.tables import ACTIVE, AutoLabelJob, ImportJob, Run, now
+from custom_ai.state.tables import ACTIVE, AutoLabelJob, ImportJob, Revision, Run, now
 
-Work = type[Run] | type[AutoLabelJob] | type[ImportJob]
+Work = type[Run] | type[AutoLabelJob] | type[ImportJob] | type[Revision]
 
 
-def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob | ImportJob:
+def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob | ImportJob | Revision:
     """The row, which must exist."""
     found = session.get_one(kind, id)
-    assert isinstance(found, Run | AutoLabelJob | ImportJob)
+    assert isinstance(found, Run | AutoLabelJob | ImportJob | Revision)
     return found
 
 

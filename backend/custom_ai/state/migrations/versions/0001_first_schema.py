@@ -41,6 +41,9 @@ def upgrade() -> None:
         sa.Column("retrain_below", sa.Double(), nullable=True),
         sa.Column("auto_label", sa.Boolean(), nullable=False),
         sa.Column("auto_label_after", sa.Integer(), nullable=False),
+        sa.Column("finish_review", sa.Boolean(), nullable=False),
+        sa.Column("review_tab", sa.Boolean(), nullable=False),
+        sa.Column("review_view", sa.Integer(), nullable=True),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True),
@@ -152,6 +155,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_task_counts", ["project_id", "touched", "predicted_version"], unique=False)
         batch_op.create_index("ix_task_touched", ["project_id", "touched", "task_id"], unique=False)
 
+    op.create_table(
+        "task_import",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("mark", sa.String(), nullable=False),
+        sa.Column("before", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("project_id", "key", name="uq_task_import"),
+    )
     op.create_table(
         "import_item",
         sa.Column("job_id", sa.Integer(), nullable=False),
@@ -265,6 +283,8 @@ def upgrade() -> None:
         sa.Column("gathered", sa.Boolean(), nullable=False),
         sa.Column("prepare", sa.JSON(), nullable=False),
         sa.Column("floor", sa.Double(), nullable=False),
+        sa.Column("under", sa.String(), nullable=True),
+        sa.Column("rolled_back_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("pause_requested", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.JSON(), nullable=True),
@@ -409,6 +429,48 @@ def upgrade() -> None:
         batch_op.create_index("ix_item_status", ["job_id", "status"], unique=False)
 
     op.create_table(
+        "revision",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("candidate_id", sa.Integer(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.JSON(), nullable=True),
+        sa.Column("after", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("changed", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["candidate_id"],
+            ["candidate.id"],
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["auto_label_job.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("revision", schema=None) as batch_op:
+        batch_op.create_index("ix_revision_job", ["job_id", "id"], unique=False)
+        batch_op.create_index(
+            "uq_active_revision",
+            ["project_id"],
+            unique=True,
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
+        )
+
+    op.create_table(
         "selection_image",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("selection_id", sa.Integer(), nullable=False),
@@ -442,6 +504,15 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("ballot")
     op.drop_table("selection_image")
+    with op.batch_alter_table("revision", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_active_revision",
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
+        )
+        batch_op.drop_index("ix_revision_job")
+
+    op.drop_table("revision")
     with op.batch_alter_table("auto_label_item", schema=None) as batch_op:
         batch_op.drop_index("ix_item_status")
         batch_op.drop_index("ix_item_chunk")
@@ -493,6 +564,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_import_item_status")
 
     op.drop_table("import_item")
+    op.drop_table("task_import")
     with op.batch_alter_table("task", schema=None) as batch_op:
         batch_op.drop_index("ix_task_touched")
         batch_op.drop_index("ix_task_counts")
