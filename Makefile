@@ -12,7 +12,7 @@ ARGS ?=
 demo: setup $(LS_VENV)/.ready
 	$(BIN)/custom-ai demo $(ARGS)
 
-test: lint
+test: setup-browser lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup-test

@@ -7,7 +7,6 @@ that ask for the step.
 
 from __future__ import annotations
 
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,17 @@ from story import ARCHIVE, CLASSES, Project, Training, scenes_of
 
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.demo.scenes import Scene
+
+WATCH = """() => {
+  const seen = window.seen = { badges: [], candidates: [] };
+  const look = () => {
+    seen.badges.push(document.querySelector(".badge").innerText);
+    seen.candidates.push(...[...document.querySelectorAll("[data-live=run] .count")].map((one) => one.innerText));
+  };
+  look();
+  new MutationObserver(look).observe(document.getElementById("live"), { childList: true, subtree: true });
+}"""
+"""Keeps what the dashboard tells of a run, whenever it changes."""
 
 
 @pytest.fixture(scope="session")
@@ -117,17 +127,11 @@ def trained(owner: Person, project: Project) -> Training:
         expect(page.get_by_role("checkbox", name=name).first).to_be_checked(timeout=30_000)
     make.click()
     expect(page.get_by_text("Training starts as soon as a worker is free.")).to_be_visible()
-    page.evaluate("window.loadedOnce = true")
-    badge, count = page.locator(".badge").first, page.locator("[data-live=run] .count")
-    badges, candidates, give_up_at = [], [], time.monotonic() + 240
-    vote = page.get_by_role("link", name="Open the vote").first
-    while not vote.is_visible():
-        badges.append(badge.inner_text())
-        candidates += count.all_inner_texts()
-        page.wait_for_timeout(500)
-        assert time.monotonic() < give_up_at, (badges[-1], candidates[-4:])
+    page.evaluate(WATCH)
+    expect(page.get_by_role("link", name="Open the vote").first).to_be_visible(timeout=240_000)
+    seen = page.evaluate("window.seen ?? {badges: [], candidates: []}")  # gone if the page was loaded again
     run = owner.stack.project(project.id)["run"]
-    return Training(run, badges, candidates, page.evaluate("window.loadedOnce") is not True)
+    return Training(run, seen["badges"], seen["candidates"])
 
 
 @pytest.fixture(scope="session")

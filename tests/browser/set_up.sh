@@ -33,9 +33,10 @@ if ! browser; then packages="chromium fonts-noto-cjk"; elif ! korean; then packa
 
 if command -v apt-get >/dev/null 2>&1; then
     echo "Installing for the browser tests: $packages"
-    # shellcheck disable=SC2086 # a list of words is meant
-    as_root env DEBIAN_FRONTEND=noninteractive sh -c \
-        "apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages >/dev/null"
+    # An update that fails (one source of several is away) is no reason not to try.
+    as_root env DEBIAN_FRONTEND=noninteractive sh -c "
+        apt-get -qq update
+        apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $packages >/dev/null"
 fi
 if ! browser; then
     echo "The browser tests need Chromium, and it could not be installed from here. Install it" >&2

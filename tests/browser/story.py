@@ -33,7 +33,6 @@ class Training:
     run: Any
     badges: list[str]
     candidates: list[str]
-    reloaded: bool
 
 
 def scenes_of(stack: Stack, project_id: int, scenes: Sequence[Scene]) -> dict[int, Scene]:
