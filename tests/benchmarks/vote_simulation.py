@@ -173,7 +173,7 @@ def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gaps", type=float, nargs="+", default=[1, 3, 5, 10], help="in mAP points")
     parser.add_argument("--voters", type=int, nargs="+", default=[1, 3, 10])
-    parser.add_argument("--repeats", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     for name, field in World.__dataclass_fields__.items():
         kind = type(field.default)

@@ -24,8 +24,9 @@ from custom_ai.types import Box
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-POOL = 120
-"""Untouched images that are looked at: a few seconds of predicting, and the more, the more telling the best are."""
+POOL = 240
+"""Untouched images that are looked at, about half a minute of predicting on two cores: the more, the more telling the
+best of them are, see docs/vote.md."""
 KEEP = 10 * VOTE_ROUNDS
 """How many of them are kept: ten voters see different ones."""
 _AT_A_TIME = 8
