@@ -25,6 +25,7 @@ LAYERS = [
         "duplicates",
         "figures",
         "certainty",
+        "doubt",
         "variety",
         "archive_names",
         "exhaustion",

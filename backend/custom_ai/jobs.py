@@ -9,7 +9,7 @@ from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
 from custom_ai.pipeline import import_archive as importing
 from custom_ai.pipeline import look as looking
-from custom_ai.pipeline import rules
+from custom_ai.pipeline import revisions, rules
 from custom_ai.pipeline import tick as ticking
 from custom_ai.pipeline import train as training
 from custom_ai.services import Services
@@ -67,6 +67,10 @@ def auto_label(job_id: int, attempt: int) -> None:
 
 def import_archive(job_id: int, attempt: int) -> None:
     importing.import_archive(_in_the_background(), job_id, attempt)
+
+
+def revise(revision_id: int, attempt: int) -> None:
+    revisions.revise(_in_the_background(), revision_id, attempt)
 
 
 def apply_champion(project_id: int) -> None:

@@ -18,7 +18,7 @@ PAGE = 50
 KINDS: dict[str, tuple[str, ...]] = {
     "training": ("run_", "train_", "not_started"),
     "vote": ("selection_", "promoted"),
-    "auto_label": ("auto_label_",),
+    "auto_label": ("auto_label_", "pre_labels_", "revise_", "review_"),
 }
 """How events begin, by kind; every other event is of the kind "project"."""
 OTHER = "project"
@@ -29,6 +29,7 @@ WAYS_OUT = {
     "not_started": N_("Label what is missing, then start the training again."),
     "auto_label_done": N_("The project page lists the images that failed, with the reasons."),
     "auto_label_failed": N_("Start auto-labelling again: it goes on with the images that are left."),
+    "pre_labels_failed": N_("Do it again: it goes on where it has ended."),
     "project_problem": N_(
         "Correct the labelling config in Label Studio (Settings, Labeling Interface); it is read again by itself."
     ),

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.results import labelled_task
 from custom_ai.pipeline.review import record_reviews
+from custom_ai.pipeline.versions import newest
 from custom_ai.policy import count_labels
 from custom_ai.services import Services
 from custom_ai.shapes import from_row, to_row
@@ -105,11 +106,9 @@ def _store(
 
 def _our_version(task: dict[str, Any], project_id: int) -> str | None:
     """The newest of our versions among the task's predictions."""
-    prefix = f"p{project_id}-m"
-    versions = [str(one.get("model_version")) for one in task.get("predictions") or () if isinstance(one, dict)]
-    numbers = [version.removeprefix(prefix) for version in versions if version.startswith(prefix)]
-    newest = max((int(number) for number in numbers if number.isdigit()), default=None)
-    return None if newest is None else f"{prefix}{newest}"
+    stored = [one for one in task.get("predictions") or () if isinstance(one, dict)]
+    stored.sort(key=lambda one: one["id"] if isinstance(one.get("id"), int) else 0)
+    return newest(project_id, [str(one.get("model_version")) for one in stored])
 
 
 def mirrored(services: Services, project_id: int) -> int:

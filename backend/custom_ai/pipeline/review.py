@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.reviews import review
+from custom_ai.pipeline.versions import model_of
 from custom_ai.services import Services
 from custom_ai.state.tables import Candidate, Promotion, Review
 
@@ -28,15 +29,15 @@ def record_reviews(session: Session, project_id: int, tasks: Sequence[dict[str, 
 
     ours = set(session.scalars(select(Candidate.id).where(Candidate.project_id == project_id)))
     for task_id, one in found:
-        number = one.version.removeprefix(prefix)
-        if not number.isdigit() or int(number) not in ours:
+        number = model_of(one.version, project_id)
+        if number not in ours:
             continue
         result = compare(one.predicted, one.submitted)
         session.merge(
             Review(
                 project_id=project_id,
                 task_id=task_id,
-                candidate_id=int(number),
+                candidate_id=number,
                 annotation_id=one.annotation_id,
                 at=one.submitted_at,
                 accepted=result.accepted,

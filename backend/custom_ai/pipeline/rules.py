@@ -11,6 +11,7 @@ from custom_ai.errors import Conflict
 from custom_ai.pipeline.label import label_new_tasks
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.review import recent_score
+from custom_ai.pipeline.shown_version import show
 from custom_ai.pipeline.train import request_run
 from custom_ai.pipeline.vote import champion
 from custom_ai.policy import may_train_by_rule
@@ -25,6 +26,7 @@ def look_and_follow(services: Services, project_id: int) -> None:
     """Look at Label Studio, then start what the project's rules say. Raises as ``look`` does."""
     if look(services, project_id) is None:
         return
+    show(services, project_id)  # a process may have died between changing pre-labels and this
     with services.database.read() as session:
         project = session.get_one(Project, project_id)
         wants_run = project.auto_train and _wants_run(session, services, project)
