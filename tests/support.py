@@ -27,13 +27,16 @@ class WritingBell:
     def waiting(self, job: str, *ids: int) -> bool:
         return (job, ids) in self.rung
 
+    def workers(self, job: str) -> int:
+        return 1
+
 
 def services_in(folder: Path, label_studio_url: str = "http://127.0.0.1:9", **values: Any) -> Services:
     """Services with a fresh SQLite database; nothing listens at the default Label Studio address.
 
-    No forecast, which trains some more, unless it is asked for.
+    No forecast, which trains some more, no downloads, and no measuring of engines, unless they are asked for.
     """
-    values = {"forecast_seconds": 0, **values}
+    values = {"forecast_seconds": 0, "download_weights": False, "engine": "openvino", **values}
     settings = load_settings(
         state_dir=folder / "state", label_studio_url=label_studio_url, label_studio_api_key="0" * 40, **values
     )

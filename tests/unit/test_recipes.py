@@ -9,7 +9,8 @@ import pytest
 
 from custom_ai.settings import Settings, load_settings
 from custom_ai.training.contract import Recipe, TrainImage, TrainSet
-from custom_ai.training.recipes import CUSTOM_WEIGHTS, SIZES, choose_recipes, image_size_for, summarise
+from custom_ai.training.recipes import SIZES, choose_recipes, image_size_for, summarise
+from custom_ai.training.weights import CUSTOM, IMAGENET
 from custom_ai.types import Box, ImageSize
 
 
@@ -43,8 +44,21 @@ def test_small_objects_get_larger_inputs(side: float, size: int) -> None:
 def test_own_weights_decide_the_network(settings: Settings) -> None:
     own = settings.model_copy(update={"base_weights": Path("own.pt")})
     recipes = choose_recipes(summarise(data(0.2)), own)
-    assert {(recipe.architecture, recipe.base_weights) for recipe in recipes} == {("", CUSTOM_WEIGHTS)}
+    assert {(recipe.architecture, recipe.base_weights) for recipe in recipes} == {("", CUSTOM)}
     assert len({recipe.to_json() for recipe in recipes}) == 4
+
+
+def test_without_coco_two_of_four_start_from_imagenet(settings: Settings) -> None:
+    recipes = choose_recipes(summarise(data(0.2)), settings, "imagenet")
+    assert [recipe.base_weights == IMAGENET for recipe in recipes] == [False, True, False, True]
+    frozen, learning = recipes[1], recipes[3]
+    assert (frozen.freeze, learning.freeze) == (1, 0)
+    assert len({recipe.title for recipe in recipes}) == 4
+
+
+def test_the_finer_candidate_begins_with_small_pictures(settings: Settings) -> None:
+    fine = [choose_recipes(summarise(data(side)), settings)[2] for side in (0.5, 0.06, 0.001)]
+    assert [(one.early_size, one.image_size) for one in fine] == [(192, 256), (320, 448), (0, 640)]
 
 
 def test_nothing_labelled_is_no_error(settings: Settings) -> None:
@@ -60,6 +74,8 @@ def test_recipe_round_trip(settings: Settings) -> None:
     ("change", "message"),
     [
         ({"image_size": 100}, "multiple of 32, got 100"),
+        ({"early_size": 100}, "early size up to [0-9]+, by 32, got 100"),
+        ({"early_size": 960}, "early size up to"),
         ({"passes": 0}, "positive budget, got 0"),
         ({"architecture": "", "base_weights": ""}, "needs an architecture or base weights"),
         ({"colour": "red"}, "unknown keys"),

@@ -131,6 +131,16 @@ def test_the_only_candidate_that_worked_serves_without_a_vote(start: Start) -> N
     assert project["champion"]["version"] == overview.run(services, run_id)["candidates"][0]["version"]
 
 
+def test_recipes_follow_what_there_is_to_start_from(start: Start) -> None:
+    services, run_id = start(FakeTrainer())
+    folder = services.settings.state_dir / "weights"
+    folder.mkdir(parents=True)
+    (folder / "mobilenet_v2-b0353104.pth").write_bytes(b"put there by hand")
+    train(services, run_id, 1)
+    titles = [one["title"] for one in overview.run(services, run_id)["candidates"]]
+    assert titles[1::2] == ["MobileNetV2, single pictures", "MobileNetV2, from any side"]
+
+
 def test_a_broken_image_is_left_out_and_named(start: Start) -> None:
     services, run_id = start(FakeTrainer(), broken=1)
     train(services, run_id, 1)

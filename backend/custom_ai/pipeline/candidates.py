@@ -23,6 +23,7 @@ from custom_ai.state.tables import ACTIVE, Candidate, Run
 from custom_ai.training import memory
 from custom_ai.training.contract import Progress, Recipe, TrainContext, Trained, TrainSet
 from custom_ai.training.recipes import choose_recipes, summarise
+from custom_ai.training.weights import best_start
 
 if TYPE_CHECKING:
     from custom_ai.training.candidate import CandidateResult
@@ -35,7 +36,9 @@ LEFT_OVER_S = 3600.0
 def candidates_of(services: Services, run: Run, data: TrainSet, pulse: Pulse) -> list[Candidate]:
     """The rows of the four candidates; made once per run."""
     if not run.candidates:
-        recipes = choose_recipes(summarise(data), services.settings)
+        start = best_start(services.settings, cancelled=pulse.cancelled)
+        pulse.check()
+        recipes = choose_recipes(summarise(data), services.settings, start)
         with services.database.write() as session:
             pulse.guard(session)
             for place, recipe in enumerate(recipes):

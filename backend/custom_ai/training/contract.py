@@ -107,11 +107,15 @@ class Recipe:
     """Probability of an upside-down flip."""
     hue: float = 0.015
     """Random change of hue, as a share of the colour circle."""
+    early_size: int = 0
+    """Input side for the first three fifths of the budget, which cost less then; 0: image_size throughout."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.image_size < 32 or self.image_size % 32:
             raise ValueError(f"expected an image size that is a multiple of 32, got {self.image_size}")
+        if self.early_size % 32 or not 0 <= self.early_size <= self.image_size:
+            raise ValueError(f"expected an early size up to {self.image_size}, by 32, got {self.early_size}")
         if self.passes < 1 or self.seconds <= 0 or self.batch < 1:
             raise ValueError(
                 f"expected a positive budget, got {self.passes} passes, {self.seconds} s, batch {self.batch}"

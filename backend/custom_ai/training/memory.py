@@ -33,4 +33,4 @@ def smaller(recipe: Recipe) -> Recipe | None:
     if recipe.batch > 1:
         return replace(recipe, batch=recipe.batch // 2)
     sizes = [size for size in SIZES if size < recipe.image_size]
-    return replace(recipe, image_size=sizes[-1]) if sizes else None
+    return replace(recipe, image_size=sizes[-1], early_size=min(recipe.early_size, sizes[-1])) if sizes else None

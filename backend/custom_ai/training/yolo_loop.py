@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, RandomSampler
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import load_checkpoint, yaml_model_load
@@ -36,6 +37,8 @@ WARMUP = 0.03
 """Share of the budget in which the learning rate rises from 0."""
 FINAL_LEARNING_RATE = 0.01
 """Share of the learning rate that is left at the end."""
+EARLY = 0.6
+"""Share of the budget in which pictures are small, when the recipe has an early size."""
 CLOSE_MOSAIC = 0.75
 """Share of the budget after which single, uncomposed pictures are shown."""
 
@@ -180,6 +183,9 @@ class Loop(DetectionTrainer):  # type: ignore[misc]  # ultralytics has no type i
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         prepared: dict[str, Any] = super().preprocess_batch(batch)
+        if self.recipe.early_size and self._used() < EARLY:  # labels are fractions: they fit any size
+            early = (self.recipe.early_size, self.recipe.early_size)
+            prepared["img"] = interpolate(prepared["img"], early, mode="bilinear", antialias=True)
         prepared["img"] = prepared["img"].contiguous(memory_format=torch.channels_last)
         return prepared
 
