@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """cpu, cuda:0, ...; empty: a GPU when there is one."""
     threads: int = Field(0, ge=0)
     """CPU threads for training and predicting; 0: as many as there are cores."""
+    engine: Literal["", "openvino", "openvino-bf16", "onnxruntime"] = Field("")
+    """What predicts; empty: what is the fastest on this machine with the same result (measured once per network)."""
     nice: int = Field(5, ge=0, le=19)
     """How far training and auto-labelling give way to other programs that want the CPU (`nice`); 0: not at all."""
     candidate_passes: int = Field(4000, ge=1)

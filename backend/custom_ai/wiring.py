@@ -18,6 +18,7 @@ from custom_ai.labelstudio.session import Session
 from custom_ai.queue import RqBell, connect
 from custom_ai.services import Services
 from custom_ai.serving.cache import ModelCache
+from custom_ai.serving.choices import Choices
 from custom_ai.settings import Settings, load_settings
 from custom_ai.state.database import Database
 from custom_ai.state.tables import Candidate
@@ -92,6 +93,9 @@ class _Silence:
     def waiting(self, job: str, *ids: int) -> bool:
         return False
 
+    def workers(self, job: str) -> int:
+        return 0
+
 
 def trainer(name: str) -> Trainer:
     """The trainer with this entry point's name. Raises SettingsError naming those that there are."""
@@ -103,15 +107,23 @@ def trainer(name: str) -> Trainer:
 
 
 def model_loader(settings: Settings, database: Database, store: FileStore) -> Callable[[str], Model]:
-    """Loads an exported model by its hash, which is checked against the file's content."""
+    """Loads an exported model by its hash, which is checked against the file's content.
+
+    With the engine of the settings, else the one that is the fastest on this machine, which is found out once.
+    """
 
     def load(sha256: str) -> Model:
         from custom_ai.serving.engine import Model
+        from custom_ai.serving.selftest import choose
 
         with database.read() as session:
             row = session.scalars(select(Candidate).where(Candidate.onnx_sha256 == sha256).limit(1)).first()
         if row is None or row.image_size is None:
             raise ModelError(model=sha256[:12], why=N_("no candidate of ours has it"))
-        return Model.load(store.path(sha256), row.classes, row.image_size, settings.cpu_threads)
+        path, threads, gpu = store.path(sha256), settings.cpu_threads, settings.device != "cpu"
+        if settings.engine:
+            return Model.load(path, row.classes, row.image_size, threads, engine=settings.engine, gpu=gpu)
+        best = choose(path, row.image_size, threads, Choices(settings.state_dir), gpu=gpu)
+        return Model.load(path, row.classes, row.image_size, threads, engine=best.engine, batch=best.batch, gpu=gpu)
 
     return load

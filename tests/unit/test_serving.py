@@ -7,18 +7,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
+from networks import CLASSES, red, tiny_network
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from custom_ai.errors import ModelError
-from custom_ai.serving import engine
 from custom_ai.serving.cache import ModelCache
-from custom_ai.serving.decode import MAX_BOXES, decode, letterbox, suppress, to_input
+from custom_ai.serving.decode import MAX_BOXES, decode, letterbox, suppress
 from custom_ai.serving.engine import Model
-
-CLASSES = ("a", "b")
+from custom_ai.serving.networks import available, build, to_planes
 
 
 @pytest.mark.parametrize(
@@ -79,42 +76,9 @@ def test_suppression_is_within_classes() -> None:
 def test_input_is_scaled_rgb_planes() -> None:
     image = np.zeros((32, 64, 3), np.uint8)
     image[..., 0] = 255
-    batch = to_input([image, image])
+    batch = to_planes(np.stack([image, image]))
     assert batch.shape == (2, 3, 32, 64)
     assert (batch[:, 0].min(), batch[:, 1:].max()) == (1.0, 0.0)
-
-
-def tiny_network(path: Path, rows: int = 6) -> Path:
-    """An ONNX whose only box is centred at (16, 16) and whose score of class b is the mean red."""
-    fixed = np.zeros((1, rows, 1), np.float32)
-    fixed[0, :4, 0] = (16, 16, 8, 8)
-    at_b = np.zeros((1, rows, 1), np.float32)
-    at_b[0, 5:, 0] = 1
-    nodes = [
-        helper.make_node("Gather", ["images", "zero"], ["red"], axis=1),
-        helper.make_node("ReduceMean", ["red"], ["mean"], axes=[1, 2], keepdims=1),
-        helper.make_node("Mul", ["mean", "at_b"], ["score"]),
-        helper.make_node("Add", ["score", "fixed"], ["output"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, "h", "w"])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", rows, 1])],
-        [
-            helper.make_tensor("zero", TensorProto.INT64, [], [0]),
-            helper.make_tensor("at_b", TensorProto.FLOAT, at_b.shape, at_b.ravel().tolist()),
-            helper.make_tensor("fixed", TensorProto.FLOAT, fixed.shape, fixed.ravel().tolist()),
-        ],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
-
-
-def red(height: int, width: int, level: int) -> NDArray[np.uint8]:
-    image = np.zeros((height, width, 3), np.uint8)
-    image[..., 0] = level
-    return image
 
 
 def test_pictures_of_different_shapes_keep_their_order(tmp_path: Path) -> None:
@@ -129,9 +93,10 @@ def test_pictures_of_different_shapes_keep_their_order(tmp_path: Path) -> None:
 
 def test_engines_agree(tmp_path: Path) -> None:
     path = tiny_network(tmp_path / "tiny.onnx")
-    batch = to_input([red(64, 96, 200), red(64, 96, 20)])
-    openvino, onnxruntime = engine._openvino(path, 1), engine._onnxruntime(path, 1)
-    np.testing.assert_allclose(openvino(batch), onnxruntime(batch), atol=1e-4)
+    batch = np.stack([red(64, 96, 200), red(64, 96, 20)])
+    first, *others = (build(path, engine, 1).run(batch) for engine in available())
+    for other in others:
+        np.testing.assert_allclose(first, other, atol=0.01)
 
 
 def test_threads_share_one_model(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 
 from custom_ai.demo.scenes import CLASSES, make_scenes
 from custom_ai.errors import ModelError
-from custom_ai.serving import engine
-from custom_ai.serving.decode import letterbox, to_input
+from custom_ai.serving.decode import letterbox
 from custom_ai.serving.decode_masks import decode_masks
 from custom_ai.serving.decode_rotated import decode_rotated
 from custom_ai.serving.engine import Model
+from custom_ai.serving.networks import ONNXRUNTIME, OPENVINO, build
 from custom_ai.settings import load_settings
 from custom_ai.training.candidate import CandidateResult, train_candidate
 from custom_ai.training.contract import MASKS, BaseWeights, Recipe, TrainContext, TrainImage, TrainSet
@@ -70,8 +70,8 @@ def test_onnx_follows_the_contract(result: CandidateResult, data: TrainSet) -> N
     facts = {entry.key: entry.value for entry in graph.metadata_props}
     assert facts["kind"] == data.kind
     assert ast.literal_eval(facts["names"]) == [*CLASSES]
-    batch = to_input([np.full((96, 160, 3), 100, np.uint8)] * 3)
-    outputs = engine._onnxruntime(result.trained.onnx_path, 1)(batch)
+    batch = np.full((3, 96, 160, 3), 100, np.uint8)
+    outputs = build(result.trained.onnx_path, ONNXRUNTIME, 1).run(batch)
     anchors = sum(96 * 160 // stride**2 for stride in (8, 16, 32))
     if data.kind is LabelKind.ROTATED_BOX:
         assert [one.shape for one in outputs] == [(3, 4 + len(CLASSES) + 1, anchors)]
@@ -79,7 +79,7 @@ def test_onnx_follows_the_contract(result: CandidateResult, data: TrainSet) -> N
         assert [one.shape for one in outputs] == [(3, 4 + len(CLASSES) + MASKS, anchors), (3, MASKS, 24, 40)]
     declared = [[axis.dim_value for axis in one.type.tensor_type.shape.dim][1] for one in graph.graph.output]
     assert declared == [one.shape[1] for one in outputs]
-    for one, other in zip(outputs, engine._openvino(result.trained.onnx_path, 1)(batch), strict=True):
+    for one, other in zip(outputs, build(result.trained.onnx_path, OPENVINO, 1).run(batch), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
@@ -107,7 +107,7 @@ def test_served_shapes_equal_those_of_ultralytics(
     for image in data.train[:4]:
         pixels = read_pixels(image)
         small, place = letterbox(pixels, trained.image_size)
-        raw = [output[0] for output in model._run(to_input([small]))]
+        raw = [output[0] for output in model._network.run(small[None])]
         if data.kind is LabelKind.ROTATED_BOX:
             ours = decode_rotated(raw[0], place, CLASSES, 1e-6, iou=1.0)
         else:

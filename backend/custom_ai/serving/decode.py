@@ -54,12 +54,6 @@ def letterbox(image: NDArray[np.uint8], image_size: int) -> tuple[NDArray[np.uin
     return image, Letterbox(new_width / width, new_height / height, left, top, width, height)
 
 
-def to_input(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Letterboxed pictures of one shape (h, w, 3) uint8 RGB -> (n, 3, h, w) float32, 0..1."""
-    batch = np.stack(images).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(batch, dtype=np.float32) / np.float32(255)
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """The anchors of one picture that are worth looking at, best first."""

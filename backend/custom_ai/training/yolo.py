@@ -15,6 +15,10 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from custom_ai import exhaustion
 from custom_ai.dataset import write_yolo
 from custom_ai.errors import N_, Cancelled, CustomAIError, TrainingError
@@ -113,7 +117,7 @@ class YoloTrainer:
         loop.train()
         _stop_if_cancelled(context)
         context.report(Progress("exporting", 0.0))
-        save(loop, context.work_dir / WEIGHTS, context.work_dir / ONNX)
+        save(loop, context.work_dir / WEIGHTS, context.work_dir / ONNX, _some(data))
         context.report(Progress("exporting", 1.0, 0.0))
         _stop_if_cancelled(context)
         return loop.passes_done
@@ -146,6 +150,18 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
     with suppress(OSError, AttributeError):  # not everywhere is glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _some(data: TrainSet) -> list[NDArray[np.uint8]]:
+    """Pictures that show something, from all over the data."""
+    from custom_ai.training.agreement import PICTURES
+
+    labelled = [image for image in data.train if image.boxes]
+    pixels = []
+    for image in labelled[:: max(len(labelled) // PICTURES, 1)][:PICTURES]:
+        with Image.open(image.path) as file:
+            pixels.append(np.asarray(file.convert("RGB")))
+    return pixels
 
 
 def _stop_if_cancelled(context: TrainContext) -> None:

@@ -5,14 +5,19 @@ Like ``yolo_loop``, imported only after ``training/yolo.py`` has prepared the en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from ultralytics import __version__ as ultralytics_version
 
 from custom_ai.errors import N_, TrainingError
+from custom_ai.training.agreement import Pixels, Reference, verify
 from custom_ai.training.contract import MASKS
 from custom_ai.training.yolo_loop import Loop
 from custom_ai.training.yolo_models import MODELS
@@ -23,11 +28,12 @@ EXTRA_ROWS = {LabelKind.BOX: 0, LabelKind.ROTATED_BOX: 1, LabelKind.POLYGON: MAS
 """Rows of the output after those of the box and the classes."""
 
 
-def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
+def save(loop: Loop, weights_path: Path, onnx_path: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
     """Write the averaged weights in half precision (as ultralytics does) and the same numbers as ONNX.
 
-    The ONNX follows the contract of ``Trained.onnx_path``. torch's newer exporter needs the package
-    onnxscript, so the TorchScript-based one is used (as ultralytics does).
+    The ONNX follows the contract of ``Trained.onnx_path``. It is compared with the weights on ``pictures``
+    (height, width, 3) uint8 RGB of the data. Raises Disagreement when it says something else, TrainingError when the
+    weights are not finite.
     """
     model = deepcopy(loop.ema.ema).cpu().half().to(memory_format=torch.contiguous_format)
     model.criterion = None
@@ -45,17 +51,30 @@ def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
     }
     torch.save(checkpoint, weights_path)
 
-    model = deepcopy(model).float().eval()
-    model = model.fuse(verbose=False)
-    head = model.model[-1]
-    head.export, head.dynamic, head.format = True, True, "onnx"
-    size = loop.recipe.image_size
+    facts = {
+        "kind": loop.kind.value,
+        "names": str([*loop.names_by_index.values()]),
+        "image_size": str(loop.recipe.image_size),
+        "recipe": loop.recipe.to_json(),
+    }
+    export(model, loop.kind, len(loop.names_by_index), loop.recipe.image_size, facts, onnx_path)
+    verify(onnx_path, reference(weights_path), pictures, loop.recipe.image_size, len(loop.names_by_index))
+
+
+def export(
+    model: torch.nn.Module, kind: LabelKind, classes: int, image_size: int, facts: dict[str, str], onnx_path: Path
+) -> None:
+    """Write one of ultralytics' networks as ONNX, with ``facts`` as its metadata.
+
+    torch's newer exporter needs the package onnxscript, so the TorchScript-based one is used (as ultralytics does).
+    """
+    model = _for_export(model).fuse(verbose=False)
     axes = {"images": {0: "n", 2: "h", 3: "w"}, "output": {0: "n", 2: "anchors"}}
-    if loop.kind is LabelKind.POLYGON:
+    if kind is LabelKind.POLYGON:
         axes["prototypes"] = {0: "n", 2: "mask_h", 3: "mask_w"}
     torch.onnx.export(
         model,
-        (torch.zeros(1, 3, size, size),),
+        (torch.zeros(1, 3, image_size, image_size),),
         str(onnx_path),
         opset_version=OPSET,
         input_names=["images"],
@@ -65,18 +84,34 @@ def save(loop: Loop, weights_path: Path, onnx_path: Path) -> None:
     )
     graph = onnx.load(onnx_path)
     # The exporter forgets what is fixed.
-    rows = (4 + len(loop.names_by_index) + EXTRA_ROWS[loop.kind], MASKS)
+    rows = (4 + classes + EXTRA_ROWS[kind], MASKS)
     for output, value in zip(graph.graph.output, rows, strict=False):
         fixed = output.type.tensor_type.shape.dim[1]
         fixed.Clear()
         fixed.dim_value = value
-    onnx.helper.set_model_props(
-        graph,
-        {
-            "kind": loop.kind.value,
-            "names": str([*loop.names_by_index.values()]),
-            "image_size": str(size),
-            "recipe": loop.recipe.to_json(),
-        },
-    )
+    onnx.helper.set_model_props(graph, facts)
     onnx.save(graph, onnx_path)
+
+
+def reference(weights_path: Path) -> Reference:
+    """The network of a checkpoint of ours as PyTorch runs it: not fused, in single precision.
+
+    The file is a pickle, which can run code when it is read: only for one that was just written.
+    """
+    checkpoint = torch.load(weights_path, map_location="cpu", weights_only=False)
+    model = _for_export(checkpoint["model"])
+
+    def run(batch: Pixels) -> tuple[NDArray[np.float32], ...]:
+        with torch.inference_mode():
+            outputs = model(torch.from_numpy(batch.copy()).permute(0, 3, 1, 2).float() / 255)
+        return tuple(one.numpy() for one in ((outputs,) if isinstance(outputs, torch.Tensor) else outputs))
+
+    return run
+
+
+def _for_export(model: torch.nn.Module) -> Any:
+    """A copy in single precision whose head gives the outputs of the contract."""
+    copied: Any = deepcopy(model).float().eval()
+    head = copied.model[-1]
+    head.export, head.dynamic, head.format = True, True, "onnx"
+    return copied
