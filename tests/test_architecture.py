@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 BACKEND = ROOT / "backend" / "custom_ai"
 
 LAYERS = [
-    {"types", "errors"},
+    {"types", "errors", "cores"},
     {
         "geometry",
         "shapes",

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from custom_ai.cores import usable_cores
 from custom_ai.errors import SettingsError
 
 PREFIX = "CUSTOM_AI_"
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     device: str = Field("", validation_alias=_also("device", "DEVICE"))
     """cpu, cuda:0, ...; empty: a GPU when there is one."""
     threads: int = Field(0, ge=0)
-    """CPU threads for training and predicting; 0: as many as there are cores."""
+    """CPU threads for training and predicting; 0: as many as there are cores for this process."""
     engine: Literal["", "openvino", "openvino-bf16", "onnxruntime"] = Field("")
     """What predicts; empty: what is the fastest on this machine with the same result (measured once per network)."""
     nice: int = Field(5, ge=0, le=19)
@@ -170,7 +171,8 @@ class Settings(BaseSettings):
 
     @property
     def cpu_threads(self) -> int:
-        return self.threads or os.cpu_count() or 1
+        """Threads for training and predicting."""
+        return self.threads or usable_cores()
 
 
 def load_settings(file: Path | None = None, **overrides: object) -> Settings:
