@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import request
+from flask import render_template, request, url_for
 
-from custom_ai.errors import N_
+from custom_ai.errors import N_, CustomAIError
 from custom_ai.pipeline import inbox, overview
+from custom_ai_ui import preferences
 from custom_ai_ui.site import Site, is_active, number, percent, query_number
 
 RUNS = 6
@@ -46,6 +47,8 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
         "models": models,
         "chosen_model": next((one["id"] for one in models if one["id"] == asked), models[0]["id"] if models else None),
         "chosen_threshold": threshold_in_query(),
+        "chosen_count": "",
+        "refused": {},
         "served": served,
         "served_before": {one["version"] for one in served if not one["active"]},
         "busy": is_active(run) or is_active(job),
@@ -57,6 +60,13 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
         "unread_here": site.unread().get(project_id, 0),
         "label_studio": f"{services.settings.label_studio_link}/projects/{project_id}/data",
     }
+
+
+def refused(site: Site, project_id: int, form: str, error: CustomAIError, **values: Any) -> tuple[str, int]:
+    """The dashboard in answer to a form that cannot be taken: the reason beside it, its fields kept by ``values``."""
+    preferences.stands_at(url_for(".project_page", project_id=project_id))
+    shown = dashboard(site, project_id) | {"refused": {form: error.text(site.translate)}} | values
+    return render_template("custom_ai_ui/project.html", **shown), error.status
 
 
 def threshold_in_query() -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from custom_ai.errors import N_, BadInput
+from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.pipeline import label, overview, preview, train, vote
 from custom_ai.pipeline.connect import change_project, use_kind
-from custom_ai_ui.dashboard import at_a_glance, dashboard
+from custom_ai_ui.dashboard import at_a_glance, dashboard, refused
 from custom_ai_ui.site import Site, form_number, query_number
 
 RUNS = 10
@@ -106,9 +106,9 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         return _back(project_id)
 
     @routes.post("/projects/<int:project_id>/auto-label")
-    def auto_label(project_id: int) -> Response:
+    def auto_label(project_id: int) -> Response | tuple[str, int]:
         visitor = site.sees(project_id)
-        with site.telling(N_("Auto-labelling starts as soon as a worker is free.")):
+        try:
             label.request_auto_label(
                 services,
                 project_id,
@@ -117,6 +117,10 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 candidate_id=form_number("model", int),
                 threshold=form_number("threshold", float),
             )
+        except CustomAIError as error:
+            typed = {f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold")}
+            return refused(site, project_id, "auto_label", error, **typed, **_chosen_model())
+        flash(site.translate(N_("Auto-labelling starts as soon as a worker is free.")), "good")
         return _back(project_id)
 
     @routes.post("/auto-label/<int:job_id>/cancel")

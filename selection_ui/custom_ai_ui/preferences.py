@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, g, request
 
 from custom_ai.errors import N_
 from custom_ai.i18n import LANGUAGES, translator
@@ -33,13 +33,19 @@ def remember(response: Response) -> None:
             response.set_cookie(cookie, chosen, max_age=_YEAR_S, samesite="Lax", httponly=True)
 
 
+def stands_at(path: str) -> None:
+    """The page that is being rendered belongs to ``path``, although the request (a refused form) went elsewhere."""
+    g.stands_at = path
+
+
 def words(language: str) -> dict[str, Any]:
     """For the templates: the choices as (code, name, address of this page with it)."""
     _ = translator(language)
+    here = g.get("stands_at", request.script_root + request.path)
     query = {name: value for name, value in request.args.items() if name not in ("lang", "theme")}
 
     def link(**choice: str) -> str:
-        return f"{request.script_root}{request.path}?{urlencode(query | choice)}"
+        return f"{here}?{urlencode(query | choice)}"
 
     return {
         "theme": theme(),

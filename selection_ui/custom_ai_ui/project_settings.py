@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.pipeline import overview
 from custom_ai.pipeline.connect import change_project
-from custom_ai_ui.dashboard import dashboard
+from custom_ai_ui.dashboard import refused
 from custom_ai_ui.site import Site, form_number
 
 MOST_LABELS = 10_000
-SWITCHES = ("auto_train", "auto_label")
+SWITCHES = ("auto_train", "auto_label", "finish_review", "review_tab")
 
 
 def add_routes(routes: Blueprint, site: Site) -> None:
@@ -32,9 +32,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             values = _values(overview.project(services, project_id))
             change_project(services, project_id, by=visitor.email, **values)
         except CustomAIError as error:
-            flash(error.text(site.translate), "bad")
-            shown = dashboard(site, project_id) | {"typed": _typed()}
-            return render_template("custom_ai_ui/project.html", **shown), error.status
+            return refused(site, project_id, "settings", error, typed=_typed())
         flash(site.translate(N_("The settings are saved.")), "good")
         return redirect(url_for(".project_page", project_id=project_id), 303)
 

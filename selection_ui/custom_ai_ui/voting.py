@@ -11,8 +11,11 @@ from werkzeug.wrappers import Response as Answer
 from custom_ai.errors import N_, BadInput, Conflict, CustomAIError
 from custom_ai.pipeline import ballots, overview, results, vote, voter_links
 from custom_ai.state.tables import now
+from custom_ai_ui import preferences
 from custom_ai_ui.booth import Booth
 from custom_ai_ui.site import Person, Site, form_number, percent
+
+Shown = str | Answer | tuple[str, int]
 
 
 def add_routes(routes: Blueprint, site: Site) -> None:
@@ -46,6 +49,15 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         name = voter.removeprefix(voter_links.GUEST)
         return voter if name == voter else guest.format(name=name)
 
+    def again(found: dict[str, Any], booth: Booth, form: str, error: CustomAIError) -> Shown:
+        """The summary in answer to a form on it that cannot be taken: with what was typed, and the reason beside it."""
+        if found["status"] != "open":
+            flash(error.text(site.translate), "bad")
+            return back(booth, summary=1)
+        preferences.stands_at(booth.url("selection", summary=1))
+        refused = {"form": form, "why": error.text(site.translate), "typed": request.form}
+        return page(found, booth, summary=True, refused=refused), error.status
+
     def back(booth: Booth, **query: Any) -> Answer:
         return redirect(booth.url("selection", **query), 303)
 
@@ -68,14 +80,17 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         return jpeg(ballots.image(services, selection_id, image_id))
 
     @routes.post("/selections/<int:selection_id>/deadline")
-    def deadline(selection_id: int) -> Answer:
-        _, visitor, booth = enter(selection_id)
-        with site.telling(N_("The new deadline is set.")):
+    def deadline(selection_id: int) -> Shown:
+        found, visitor, booth = enter(selection_id)
+        try:
             vote.set_deadline(services, selection_id, _in_days(), by=visitor.email)
+        except CustomAIError as error:
+            return again(found, booth, "deadline", error)
+        flash(site.translate(N_("The new deadline is set.")), "good")
         return back(booth, summary=1)
 
     @routes.post("/selections/<int:selection_id>/links")
-    def voter_link(selection_id: int) -> str | Answer:
+    def voter_link(selection_id: int) -> Shown:
         found, visitor, booth = enter(selection_id)
         try:
             name, days = request.form.get("name", ""), form_number("days", int)
@@ -83,8 +98,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 days = voter_links.DEFAULT_DAYS
             link = voter_links.make_link(services, selection_id, name, by=visitor.email, days=days)
         except CustomAIError as error:
-            flash(error.text(site.translate), "bad")
-            return back(booth, summary=1)
+            return again(found, booth, "link", error)
         # Shown in this answer only: it is a key, and is kept nowhere.
         return page(found, booth, summary=True, link=link, link_name=" ".join(name.split()))
 
@@ -112,8 +126,8 @@ def add_routes(routes: Blueprint, site: Site) -> None:
 
 
 def jpeg(content: bytes) -> Response:
-    """An image of a vote; it never changes."""
-    return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    """An image of a vote; the web process says how long browsers may keep images."""
+    return Response(content, mimetype="image/jpeg")
 
 
 def _chance(p: float) -> str:

@@ -265,3 +265,14 @@ def post(client: FlaskClient, path: str, on: str, **fields: object) -> str:
 def visible(html: str) -> str:
     """The text of a page, without tags and with single spaces."""
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def refused(client: FlaskClient, path: str, on: str, **fields: object) -> str:
+    """Send a form as the page ``on`` would; the page that answers when it cannot be taken (no redirect, 4xx)."""
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page(client, on))
+    assert token is not None
+    answer = client.post(path, data={"csrf_token": token[1], **fields})
+    assert 400 <= answer.status_code < 500, answer.get_data(as_text=True)
+    html = answer.get_data(as_text=True)
+    assert f'href="{on.partition("?")[0]}?' in html, "the choice of a language leads back to the page of the form"
+    return html

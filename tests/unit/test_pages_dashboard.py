@@ -6,7 +6,7 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
-from page_world import CLASSES, World, page, plain_images, post, visible
+from page_world import CLASSES, World, page, plain_images, post, refused, visible
 from sqlalchemy import select, update
 
 from custom_ai.errors import N_
@@ -153,8 +153,15 @@ def test_auto_label_refuses_bad_numbers(client: FlaskClient, world: World, field
     world.project()
     world.tasks([1])
     world.run()
-    html = post(client, "/projects/1/auto-label", "/projects/1", **{field: value})
+    html = refused(
+        client, "/projects/1/auto-label", "/projects/1", **({"count": "3", "threshold": "0.5"} | {field: value})
+    )
     assert "cannot be used" in html
+    kept = {name: re.search(rf'<input id="auto-{name}"[^>]* value="([^"]*)"', html) for name in ("count", "threshold")}
+    assert {name: found and found[1] for name, found in kept.items()} == {"count": "3", "threshold": "0.5"} | {
+        field: value
+    }
+    assert "data-typed" in html
     assert world.bell.rung == []
 
 

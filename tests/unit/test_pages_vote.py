@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from page_world import CLASSES, Visitor, World, page, plain_images, post, visible
+from page_world import CLASSES, Visitor, World, page, plain_images, post, refused, visible
 from sqlalchemy import select
 
 from custom_ai.state.tables import Ballot, Promotion, Selection, now
@@ -151,7 +151,9 @@ def test_deadline_is_set_on_the_summary(client: FlaskClient, world: World) -> No
     selection_id, vote = opened(world)
     assert "The new deadline is set." in post(client, f"{vote}/deadline", f"{vote}?summary=1", days="30")
     for wrong in ("0", "400", "", "x"):
-        assert "cannot be used" in post(client, f"{vote}/deadline", f"{vote}?summary=1", days=wrong)
+        html = refused(client, f"{vote}/deadline", f"{vote}?summary=1", days=wrong)
+        assert "cannot be used" in html
+        assert f'max="366" required value="{wrong}"' in html
     with world.services.database.read() as session:
         deadline = session.get_one(Selection, selection_id).deadline_at
     assert deadline is not None
@@ -312,9 +314,26 @@ def test_guest_needs_the_csrf_token_too(client: FlaskClient, world: World) -> No
 @pytest.mark.parametrize("fields", [{"name": ""}, {"name": "x" * 81}, {"days": "0"}, {"days": "91"}, {"days": "soon"}])
 def test_links_that_cannot_be_made(client: FlaskClient, world: World, fields: dict[str, str]) -> None:
     _, vote = opened(world)
-    html = post(client, f"{vote}/links", f"{vote}?summary=1", **{"name": "Kim", **fields})
+    sent = {"name": "Kim", "days": "7", **fields}
+    html = refused(client, f"{vote}/links", f"{vote}?summary=1", **sent)
     assert "cannot be used" in html
     assert 'id="link"' not in html
+    assert f'autocomplete="off" value="{sent["name"]}"' in html and f'max="90" value="{sent["days"]}"' in html
+
+
+def test_an_image_is_asked_for_again_each_time(client: FlaskClient, world: World) -> None:
+    """Who has signed out sees none any more, not even one that the browser has kept."""
+    _, vote = opened(world)
+    found = re.search(r'<image href="([^"]+)"', page(client, f"{vote}?round=1"))
+    assert found is not None
+    first = client.get(found[1])
+    assert (first.status_code, first.mimetype, first.headers["Cache-Control"]) == (
+        200,
+        "image/jpeg",
+        "private, no-cache",
+    )
+    again = client.get(found[1], headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 304 and not again.data
 
 
 # The REST API

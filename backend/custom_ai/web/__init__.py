@@ -100,6 +100,11 @@ def _safe_headers(response: Response) -> Response:
     if response.mimetype in _PRIVATE_TYPES:
         # Not even for the back button: on a shared computer somebody else may press it after a sign-out.
         response.headers.setdefault("Cache-Control", "private, no-store")
+    elif response.mimetype == "image/jpeg" and response.status_code == 200:
+        # People's images. A browser may keep them, but asks each time whether its visitor may (still) see them.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        response.add_etag()
+        response.make_conditional(request)
     return response
 
 

@@ -52,7 +52,7 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         _seen(services, sign_in, model_id)
         view = request.args.get("view")
         content = reports.report_image(services, model_id, task_id, reports.view_named(view) if view else None)
-        return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(content, mimetype="image/jpeg")
 
     return routes
 

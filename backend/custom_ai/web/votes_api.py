@@ -89,7 +89,7 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
     def image(selection_id: int, image_id: int) -> Response:
         sees(selection_id)
         content = ballots.image(services, selection_id, image_id)
-        return Response(content, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(content, mimetype="image/jpeg")
 
     return routes
 

@@ -23,7 +23,7 @@
     return failures ? Math.min(LONGEST_MS, usual * 2 ** failures) : usual;
   }
 
-  // What somebody is filling in stays as it is.
+  // What somebody is filling in stays as it is; so does a form that came back with the reason (data-typed).
   function edited(old) {
     return [...old.querySelectorAll("input, select")].some((field) => {
       const ticked = field.type === "checkbox" || field.type === "radio";
@@ -47,13 +47,14 @@
   function take(next) {
     const name = next.dataset.live;
     const old = part(name);
-    if (!old || edited(old)) return;
+    if (!old || old.hasAttribute("data-typed") || edited(old)) return;
     if (shown.get(name) !== next.innerHTML) {
       const first = !shown.has(name);
       shown.set(name, next.innerHTML);
       // The page came with this very part: putting it in place again would only close what was opened.
       if (!first || normal(old) !== normal(next)) replace(old, next.innerHTML);
     }
+    old.hidden = next.hidden;
     old.toggleAttribute("data-busy", next.hasAttribute("data-busy"));
     if (next.dataset.say !== undefined && next.dataset.say !== old.dataset.say) {
       old.dataset.say = next.dataset.say;
