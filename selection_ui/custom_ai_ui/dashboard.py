@@ -69,6 +69,13 @@ def refused(site: Site, project_id: int, form: str, error: CustomAIError, **valu
     return render_template("custom_ai_ui/project.html", **shown), error.status
 
 
+def typed_auto_label() -> dict[str, Any]:
+    """The fields of the auto-labelling form as they were sent."""
+    typed: dict[str, Any] = {f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold")}
+    model = request.form.get("model", "")
+    return typed | ({"chosen_model": int(model)} if model.isascii() and model.isdigit() else {})
+
+
 def threshold_in_query() -> float | None:
     """``?threshold=`` when it is one."""
     try:

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.pipeline import label, overview, preview, train, vote
 from custom_ai.pipeline.connect import change_project, use_kind
-from custom_ai_ui.dashboard import at_a_glance, dashboard, refused
+from custom_ai_ui.dashboard import at_a_glance, dashboard, refused, typed_auto_label
 from custom_ai_ui.site import Site, form_number, query_number
 
 RUNS = 10
@@ -118,8 +118,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 threshold=form_number("threshold", float),
             )
         except CustomAIError as error:
-            typed = {f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold")}
-            return refused(site, project_id, "auto_label", error, **typed, **_chosen_model())
+            return refused(site, project_id, "auto_label", error, **typed_auto_label())
         flash(site.translate(N_("Auto-labelling starts as soon as a worker is free.")), "good")
         return _back(project_id)
 
