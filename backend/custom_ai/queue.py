@@ -19,8 +19,9 @@ from rq.serializers import JSONSerializer
 
 log = logging.getLogger(__name__)
 
-TRAIN, DEFAULT = "train", "default"
-_LONG_JOBS = {"train": TRAIN, "auto_label": DEFAULT, "import_archive": DEFAULT}
+TRAIN, LABEL, DEFAULT = "train", "label", "default"
+_LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": DEFAULT, "revise": DEFAULT}
+"""Training and auto-labelling have queues of their own: what takes seconds must not wait for what takes hours."""
 _SHORT_TIMEOUT_S = 900
 _TICK_KEY = "custom-ai:tick"
 _STARTED_FOR_DEAD_S = 120
@@ -61,6 +62,13 @@ class RqBell:
             beat = found.last_heartbeat
             return beat is not None and datetime.now(UTC) - _aware(beat) < timedelta(seconds=_STARTED_FOR_DEAD_S)
         return status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED)
+
+    def workers(self, job: str) -> int:
+        queue = Queue(_LONG_JOBS.get(job, DEFAULT), connection=self._redis, serializer=JSONSerializer)
+        try:
+            return Worker.count(queue=queue)
+        except RedisError:
+            return 0
 
 
 def connect(url: str) -> Redis:

@@ -26,6 +26,9 @@ class Bell(Protocol):
     def waiting(self, job: str, *ids: int) -> bool:
         """Whether this call stands in the queue already (or runs)."""
 
+    def workers(self, job: str) -> int:
+        """How many workers could do such a job at the same time; 0 when that is not known."""
+
 
 @dataclass(frozen=True)
 class Services:

@@ -130,6 +130,30 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             label.cancel_job(services, job_id, by=visitor.email)
         return _back(project_id)
 
+    @routes.post("/auto-label/<int:job_id>/pause")
+    def pause_job(job_id: int) -> Response:
+        project_id = overview.job(services, job_id)["project"]
+        visitor = site.sees(project_id)
+        with site.telling(N_("Auto-labelling pauses within seconds.")):
+            label.pause_job(services, job_id, by=visitor.email)
+        return _back(project_id)
+
+    @routes.post("/auto-label/<int:job_id>/resume")
+    def resume_job(job_id: int) -> Response:
+        project_id = overview.job(services, job_id)["project"]
+        visitor = site.sees(project_id)
+        with site.telling(N_("Auto-labelling goes on as soon as a worker is free.")):
+            label.resume_job(services, job_id, by=visitor.email)
+        return _back(project_id)
+
+    @routes.post("/auto-label/<int:job_id>/retry")
+    def retry_job(job_id: int) -> Response:
+        project_id = overview.job(services, job_id)["project"]
+        visitor = site.sees(project_id)
+        with site.telling(N_("The images that failed are tried again.")):
+            label.retry_job(services, job_id, by=visitor.email)
+        return _back(project_id)
+
 
 def _back(project_id: int) -> Response:
     return redirect(url_for(".project_page", project_id=project_id), 303)

@@ -15,11 +15,12 @@ from custom_ai.pipeline import inbox, overview
 from custom_ai.services import Services
 from custom_ai_ui import preferences
 
-ACTIVE = ("queued", "running")
+ACTIVE = ("queued", "running", "paused")
 STATUS = {
     "waiting": N_("waiting"),
     "queued": N_("waiting for a worker"),
     "running": N_("running"),
+    "paused": N_("paused"),
     "done": N_("finished"),
     "failed": N_("failed"),
     "cancelled": N_("cancelled"),

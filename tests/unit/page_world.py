@@ -51,6 +51,9 @@ class Bell:
     def ring(self, job: str, *ids: int, delay_s: float = 0.0) -> None:
         self.rung.append((job, ids))
 
+    def workers(self, job: str) -> int:
+        return 1
+
     def waiting(self, job: str, *ids: int) -> bool:
         return (job, ids) in self.rung
 

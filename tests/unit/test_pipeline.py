@@ -13,7 +13,8 @@ from custom_ai.errors import BadInput, Conflict, NotFound, NotReady
 from custom_ai.pipeline import inbox, overview
 from custom_ai.pipeline.auto_label import auto_label
 from custom_ai.pipeline.connect import change_project
-from custom_ai.pipeline.label import job_counts, label_new_tasks, request_auto_label
+from custom_ai.pipeline.label import label_new_tasks, request_auto_label
+from custom_ai.pipeline.label_counts import job_counts
 from custom_ai.pipeline.tick import tick
 from custom_ai.pipeline.train import cancel_run, request_run, train
 from custom_ai.pipeline.vote import open_selection, promote

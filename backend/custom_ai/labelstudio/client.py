@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from custom_ai.labelstudio.predictions import Predictions, PushReport
 from custom_ai.labelstudio.projects import MLBackend, Project, Projects, Webhook
 from custom_ai.labelstudio.session import Session
+from custom_ai.labelstudio.views import Views
 
 __all__ = ["LabelStudio", "MLBackend", "Project", "PushReport", "Session", "User", "Webhook"]
 
@@ -25,7 +26,7 @@ class User:
     """First and last name, or the e-mail address where there is none."""
 
 
-class LabelStudio(Projects, Predictions):
+class LabelStudio(Projects, Predictions, Views):
     """Label Studio through one ``Session``. Every method may raise the LabelStudio errors."""
 
     def __init__(self, session: Session) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from custom_ai.errors import N_, LabelStudioError, LabelStudioUnreachable
+from custom_ai.errors import N_, LabelStudioError, LabelStudioMissing, LabelStudioUnreachable
 from custom_ai.labelstudio.tasks import IDS_PER_PAGE, Tasks, condition
 
 PUSH_PREDICTIONS = 500
@@ -28,6 +29,8 @@ class PushReport:
     control, drops the task's whole prediction without a word."""
     gone: tuple[int, ...]
     """Tasks that do not exist (any more) in this project."""
+    in_doubt: tuple[int, ...] = ()
+    """Tasks whose first request got no answer: should Label Studio act on it late, they have two predictions."""
 
 
 class Predictions(Tasks):
@@ -48,14 +51,22 @@ class Predictions(Tasks):
         """
         rejected: list[int] = []
         gone: list[int] = []
+        in_doubt: list[int] = []
         for start in range(0, len(predictions), PUSH_PREDICTIONS):
             batch = list(predictions[start : start + PUSH_PREDICTIONS])
-            created, missing = self._push_batch(project_id, batch)
+            try:
+                created, missing = self._push_batch(project_id, batch)
+            except LabelStudioUnreachable:  # it may have acted all the same
+                in_doubt += [int(row["task"]) for row in batch]
+                todo = set(self._without(project_id, batch))
+                rest = [row for row in batch if row["task"] in todo]
+                created, missing = self._push_batch(project_id, rest) if rest else (0, set())
+                created += len(batch) - len(rest)
             gone += missing
             if created != len(batch) - len(missing):
                 rejected += self._without(project_id, [row for row in batch if row["task"] not in missing])
         created = len(predictions) - len(rejected) - len(gone)
-        return PushReport(len(predictions), created, tuple(rejected), tuple(gone))
+        return PushReport(len(predictions), created, tuple(rejected), tuple(gone), tuple(in_doubt))
 
     def tasks_with_version(self, project_id: int, version: str, *, among: Collection[int] | None = None) -> set[int]:
         """Which tasks (of ``among``) have a prediction of exactly this version."""
@@ -71,6 +82,33 @@ class Predictions(Tasks):
             if row["id"] not in found and self._has(row, version):
                 found.add(int(row["id"]))
         return found if among is None else found.intersection(among)
+
+    def remove_second_predictions(self, project_id: int, version: str, *, among: Collection[int]) -> int:
+        """Of several predictions of one version keep the oldest of each task; returns how many were removed."""
+        if not among:
+            return 0
+        limits = {"min": min(among), "max": max(among)}
+        items = [
+            condition("predictions_model_versions", "contains", "List", [version]),
+            condition("id", "in", "Number", limits),
+        ]
+        seen: set[int] = set()
+        suspects: set[int] = set()
+        # Label Studio repeats a row for each prediction that meets the condition, but not across pages.
+        for number, row in enumerate(self.rows(project_id, items, IDS_PER_PAGE, include="id"), 1):
+            task = int(row["id"])
+            if task in seen or number % IDS_PER_PAGE == 0:
+                suspects.add(task)
+            seen.add(task)
+        removed = 0
+        for task in sorted(suspects.intersection(among)):
+            stored = self.session.get("/api/predictions/", {"task": task})
+            ours = sorted(int(one["id"]) for one in stored if one.get("model_version") == version)
+            for prediction in ours[1:]:
+                with suppress(LabelStudioMissing):
+                    self.session.delete_json(f"/api/predictions/{prediction}/", missing=(N_("prediction"), prediction))
+                    removed += 1
+        return removed
 
     def delete_predictions_of_version(self, project_id: int, version: str) -> int:
         """Delete them all; returns how many. Another version stays in force for pre-labelling."""
@@ -90,10 +128,6 @@ class Predictions(Tasks):
         """Returns how many predictions were made, and which tasks do not exist."""
         try:
             return self._post(project_id, batch), set()
-        except LabelStudioUnreachable:  # it may have acted all the same
-            todo = self._without(project_id, batch)
-            rest = [row for row in batch if row["task"] in set(todo)]
-            return len(batch) - len(rest) + (self._post(project_id, rest) if rest else 0), set()
         except LabelStudioError as error:
             # One unknown task makes Label Studio refuse the whole call.
             if error.params.get("http_status") != 400:

@@ -1,182 +1,137 @@
-"""Auto-labelling: the chosen model pre-labels untouched tasks; people's annotations are never touched."""
+"""Auto-labelling: the chosen model pre-labels tasks; people's annotations are never touched.
+
+A job is cut into chunks. Any number of workers take turns at it (``turn``); each claims chunk after chunk. Nothing
+that a worker holds is lost when it is killed: the tick gives its chunks to others, what the model has found is
+kept, and Label Studio is asked what has arrived when that is not known.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+import os
+import socket
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from custom_ai.errors import (
-    N_,
-    CustomAIError,
-    LabelStudioError,
-)
-from custom_ai.labelstudio.results import prediction
-from custom_ai.pipeline.label import job_counts
-from custom_ai.pipeline.look import control_of, request_look
-from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
-from custom_ai.pipeline.pulse import Pulse, carry_out
-from custom_ai.pipeline.vote import champion
+from custom_ai import exhaustion
+from custom_ai.errors import N_, Cancelled, CustomAIError, LabelStudioUnreachable
+from custom_ai.pipeline import chunks, doubts
+from custom_ai.pipeline.claims import Claims
+from custom_ai.pipeline.label_end import apply_champion, fail, ring, settle
+from custom_ai.pipeline.look import request_look
+from custom_ai.pipeline.pulse import Fenced
+from custom_ai.pipeline.turn import Turn
+from custom_ai.pipeline.which_tasks import gather
 from custom_ai.services import Services
-from custom_ai.state import work
-from custom_ai.state.journal import SYSTEM, notify, reason, reason_of, record
-from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Project, Task
-from custom_ai.types import ImageSize
+from custom_ai.state.journal import SYSTEM, reason, reason_of, record
+from custom_ai.state.tables import ACTIVE, AutoLabelJob, now
+
+__all__ = ["apply_champion", "auto_label", "look_after"]
 
 log = logging.getLogger(__name__)
-CHUNK = 32
-"""Tasks that are predicted and pushed together. A kill repeats at most one chunk."""
 
 
 def auto_label(services: Services, job_id: int, attempt: int) -> None:
-    """Do one attempt at a job: all tasks that still wait."""
-    with services.database.write() as session:
-        if not work.begin(session, AutoLabelJob, job_id, attempt):
-            log.info("auto-label job %s attempt %s: not ours to do", job_id, attempt)
-            return
-        job = session.get_one(AutoLabelJob, job_id)
-        project = session.get_one(Project, job.project_id)
-
-    def do(pulse: Pulse) -> None:
-        while _label_chunk(services, job, project, pulse):
-            pulse.check()
-        _end(services, job, attempt, "done", None)
-
-    def end(status: str, why: dict[str, object]) -> None:
-        _end(services, job, attempt, status, why)
-
-    if carry_out(services, AutoLabelJob, job_id, attempt, do, end):
+    """Take a turn at a job. ``attempt`` only tells the rings for workers apart."""
+    job = _begin(services, job_id)
+    if job is None:
+        log.info("auto-label job %s: there is nothing to do", job_id)
+        return
+    worker = f"{socket.gethostname()}:{os.getpid()}:{attempt}"
+    try:
+        over = _work(services, job, worker)
+    except Fenced:
+        log.warning("auto-label job %s: a chunk of worker %s was taken over", job_id, worker)
+        over = True
+    except Cancelled:
+        over = True  # it may have been resumed meanwhile
+    except LabelStudioUnreachable as error:
+        _wait(services, job_id, error)
+        return
+    except CustomAIError as error:
+        log.warning("auto-label job %s failed: %s", job_id, error)
+        fail(services, job_id, reason_of(error))
+        over = False
+    except Exception as error:
+        log.exception("auto-label job %s failed", job_id)
+        known = exhaustion.explain(error, services.settings.state_dir)
+        why = N_("Internal error; the log has it under {name} {id}.")
+        fail(services, job_id, reason_of(known) if known else reason(why, name="auto_label_job", id=job_id))
+        over = False
+    status = settle(services, job_id)
+    if status not in ACTIVE:
         apply_champion(services, job.project_id)
         request_look(services, job.project_id)  # what was imported meanwhile is next
+    elif over and status != "paused":
+        ring(services, job_id)
 
 
-def apply_champion(services: Services, project_id: int) -> None:
-    """Point the Label Studio project at the champion's predictions, once there are some.
-
-    Label Studio answers 400 for a version of which it has no prediction, so this is called again after
-    the first ones were pushed. Our own PATCH comes back as PROJECT_UPDATED; nothing follows from it,
-    because nothing has changed then.
-    """
-    with services.database.read() as session:
-        project = session.get_one(Project, project_id)
-        best = champion(session, project_id)
-        stored = best is not None and session.scalar(
-            select(Task.task_id).where(Task.project_id == project_id, Task.predicted_version == best.version).limit(1)
-        )
-    if best is None or not stored or project.live_version == best.version:
-        return
-    try:
-        services.label_studio.update_project(project_id, model_version=best.version)
-    except LabelStudioError as error:
-        log.warning("project %s: Label Studio does not take model version %s: %s", project_id, best.version, error)
-        return
+def look_after(services: Services, job_id: int) -> None:
+    """The tick's part: chunks of workers that died are free again, and workers are called for what waits."""
     with services.database.write() as session:
-        session.execute(update(Project).where(Project.id == project_id).values(live_version=best.version))
-        record(session, SYSTEM, "model_version", project_id, best.version)
-
-
-def _label_chunk(services: Services, job: AutoLabelJob, project: Project, pulse: Pulse) -> bool:
-    """Predict and push the next tasks. False when none waits any more."""
-    import numpy as np
-
-    candidate = job.candidate
-    with services.database.read() as session:
-        rows = session.execute(
-            select(AutoLabelItem.task_id, Task.image, Task.touched)
-            .outerjoin(Task, (Task.task_id == AutoLabelItem.task_id) & (Task.project_id == job.project_id))
-            .where(AutoLabelItem.job_id == job.id, AutoLabelItem.status == "waiting")
-            .order_by(AutoLabelItem.task_id)
-            .limit(CHUNK)
-        ).all()
-    if not rows:
-        return False
-    items: dict[int, dict[str, object]] = {row[0]: {"status": "skipped"} for row in rows if row[1] is None or row[2]}
-    waiting = [(row[0], row[1]) for row in rows if row[0] not in items]
-    # A killed attempt may have pushed without noting it: Label Studio knows.
-    there = services.label_studio.tasks_with_version(
-        job.project_id, candidate.version, among=[task for task, _ in waiting]
-    )
-    items |= {task: {"status": "done"} for task in there}
-    model = load_model(services, candidate)
-    images = []
-    for task_id, image in fetch_many(services, [task for task in waiting if task[0] not in there], pulse.check):
-        pulse.check()
-        if isinstance(image, CustomAIError):
-            items[task_id] = {"status": "failed", "reason": reason_of(image)}
-        else:
-            images.append((task_id, image))
-    control = control_of(project)
-    threshold = threshold_of(services, control, job.threshold)
-    found = model.predict([np.asarray(image) for _, image in images], lowest(candidate, threshold))
-    ready = []
-    for (task_id, image), boxes in zip(images, found, strict=True):
-        kept = above(candidate, boxes, threshold)
-        size = ImageSize(image.width, image.height)
-        ready.append(prediction(task_id, kept, size, control, candidate.version))
-        items[task_id] = {"status": "done", "boxes": len(kept)}
-    pulse.check()
-    _push(services, job, ready, items)
-    _note(services, job, items, pulse)
-    apply_champion(services, job.project_id)
-    return True
-
-
-def _push(
-    services: Services,
-    job: AutoLabelJob,
-    ready: Sequence[dict[str, Any]],
-    items: dict[int, dict[str, object]],
-) -> None:
-    """Send predictions; one that Label Studio does not take is noted and does not stop the others."""
-    if not ready:
+        lost = chunks.take_back_lost(session, job_id, services.settings.lost_after_s)
+        if lost:
+            job = session.get_one(AutoLabelJob, job_id)
+            job.crashes += lost
+            record(session, SYSTEM, "auto_label.again", job.project_id, f"auto_label {job_id}", workers=lost)
+            log.warning("auto-label job %s: %s workers were lost, their chunks are free again", job_id, lost)
+    if settle(services, job_id) not in ("queued", "running"):
         return
-    report = services.label_studio.push_predictions(job.project_id, ready)
-    for task in report.rejected:
-        items[task] = {"status": "failed", "reason": reason(N_("Label Studio did not store the prediction."))}
-    for task in report.gone:
-        items[task] = {"status": "skipped"}
+    with services.database.read() as session:
+        job = session.get_one(AutoLabelJob, job_id)
+        waiting = chunks.counts(session, job_id)["waiting"]
+        at_work = len(chunks.workers(session, job_id))
+    wanted = min(max(waiting, 1), max(services.bell.workers("auto_label"), 1))
+    called = range(max(1, job.attempt - wanted), job.attempt + 1)
+    # The bell may count workers that were lost, too: others are called in their place in any case.
+    coming = sum(services.bell.waiting("auto_label", job_id, number) for number in called)
+    missing = min(lost, wanted - at_work) if lost else wanted - max(at_work, coming)
+    if job.status == "queued" and not at_work and not coming:
+        services.bell.ring("auto_label", job_id, job.attempt)
+        missing -= 1
+    if missing > 0 and (waiting or not at_work):
+        ring(services, job_id, missing)
 
 
-def _note(services: Services, job: AutoLabelJob, items: dict[int, dict[str, object]], pulse: Pulse) -> None:
+def _begin(services: Services, job_id: int) -> AutoLabelJob | None:
+    """The job, running; None when it is over, paused or cancelled."""
     with services.database.write() as session:
-        pulse.guard(session)
-        for task_id, values in items.items():
-            session.execute(
-                update(AutoLabelItem)
-                .where(AutoLabelItem.job_id == job.id, AutoLabelItem.task_id == task_id)
-                .values(**values)
-            )
-        done = [task for task, values in items.items() if values["status"] == "done"]
         session.execute(
-            update(Task)
-            .where(Task.project_id == job.project_id, Task.task_id.in_(done))
-            .values(predicted_version=job.candidate.version)
+            update(AutoLabelJob)
+            .where(AutoLabelJob.id == job_id, AutoLabelJob.status == "queued", *chunks.WANTED)
+            .values(status="running", reason=None)
+            .execution_options(synchronize_session=False)
         )
+        session.execute(
+            update(AutoLabelJob)
+            .where(AutoLabelJob.id == job_id, AutoLabelJob.started_at.is_(None))
+            .values(started_at=now())
+            .execution_options(synchronize_session=False)
+        )
+        job = session.get(AutoLabelJob, job_id)
+        return job if job is not None and job.status == "running" else None
 
 
-def _end(
-    services: Services, job: AutoLabelJob, attempt: int, status: str, why: dict[str, object] | None = None
-) -> None:
+def _work(services: Services, job: AutoLabelJob, worker: str) -> bool:
+    """Returns whether there is more to do than there was time for."""
+    if not job.gathered:
+        gather(services, job)
+    with Claims(services, job.id, worker) as claims:
+        turn = Turn(services, job, claims)
+        turn.work()
+    with services.database.read() as session:
+        left = chunks.counts(session, job.id)
+    if not left["waiting"] and not left["running"]:
+        doubts.put_right(services, job)
+    return turn.over
+
+
+def _wait(services: Services, job_id: int, error: LabelStudioUnreachable) -> None:
+    """Label Studio is away: say so; the tick calls for a worker again."""
+    log.warning("auto-label job %s waits: %s", job_id, error)
     with services.database.write() as session:
-        if not work.finish(session, AutoLabelJob, job.id, attempt, status, why):
-            return
-        counts = job_counts(session, job.id)
-        template = {
-            "done": N_("Auto-labelling has ended: {done} tasks pre-labelled, {failed} failed, {skipped} skipped."),
-            "cancelled": N_("Auto-labelling was cancelled: {done} tasks pre-labelled, {waiting} left."),
-            "failed": N_("Auto-labelling failed after {done} tasks; {waiting} are left. Reason: {why}"),
-        }[status]
-        notify(
-            session,
-            job.project_id,
-            f"auto_label_{status}",
-            template,
-            to=job.requested_by,
-            failure=status == "failed" or counts["failed"] > 0,
-            about=f"job {job.id}",
-            why=why or "",
-            **counts,
-        )
-        record(session, SYSTEM, f"auto_label.{status}", job.project_id, f"job {job.id}", **counts)
+        job = session.get_one(AutoLabelJob, job_id)
+        if job.status == "running" and not chunks.counts(session, job_id)["running"]:
+            job.status, job.reason, job.enqueued_at = "queued", reason_of(error), now()
+            job.attempt += 1
+    settle(services, job_id)

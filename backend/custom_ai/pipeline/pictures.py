@@ -12,13 +12,13 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from custom_ai import dataset
 from custom_ai.errors import CustomAIError, ImageError
@@ -42,6 +42,18 @@ _DOWNLOADS = 4
 MAX_SIDE = 1600
 """Training and voting images are kept at most this wide and high; boxes are fractions, so they stay."""
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The image file of a task, or what is wrong with it."""
+
+    task_id: int
+    name: str
+    """Its address, as people may see it."""
+    content: bytes | CustomAIError
+
 
 def fetch(services: Services, task_id: int, uri: str) -> Image:
     """One image, upright, RGB. Raises ImageError, or LabelStudioUnreachable when asking again may help."""
@@ -51,17 +63,11 @@ def fetch(services: Services, task_id: int, uri: str) -> Image:
 
 def fetch_many(
     services: Services, tasks: Iterable[tuple[int, str]], check: Callable[[], None] = lambda: None
-) -> Iterator[tuple[int, Image | CustomAIError]]:
+) -> Generator[tuple[int, Image | CustomAIError]]:
     """(task id, image or what is wrong with it), in order; a few are fetched ahead.
 
     ``check`` is called twice a second while we wait; what it raises ends the waiting at once.
     """
-
-    def result(future: Future[tuple[int, Image | CustomAIError]]) -> tuple[int, Image | CustomAIError]:
-        while True:
-            check()
-            with suppress(FutureTimeout):
-                return future.result(timeout=0.5)
 
     def one(task: tuple[int, str]) -> tuple[int, Image | CustomAIError]:
         try:
@@ -69,15 +75,44 @@ def fetch_many(
         except ImageError as error:
             return task[0], error
 
-    ahead: deque[Future[tuple[int, Image | CustomAIError]]] = deque()
+    return _ahead(one, tasks, check)
+
+
+def download_many(
+    services: Services, tasks: Iterable[tuple[int, str]], check: Callable[[], None] = lambda: None
+) -> Generator[Download]:
+    """The same without decoding, for those who decode where they need it."""
+
+    def one(task: tuple[int, str]) -> Download:
+        task_id, uri = task
+        try:
+            return Download(task_id, shown(uri), fetch_image(services.label_studio.session, services.settings, *task))
+        except ImageError as error:
+            return Download(task_id, shown(uri), error)
+
+    return _ahead(one, tasks, check)
+
+
+def _ahead(
+    work: Callable[[tuple[int, str]], T], tasks: Iterable[tuple[int, str]], check: Callable[[], None]
+) -> Generator[T]:
+    """``work`` done in a few threads, its results in order. ``tasks`` is iterated in the caller's thread."""
+
+    def result(future: Future[T]) -> T:
+        while True:
+            check()
+            with suppress(FutureTimeout):
+                return future.result(timeout=0.5)
+
+    coming: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="fetch")
     try:
         for task in tasks:
-            ahead.append(pool.submit(one, task))
-            if len(ahead) > 2 * _DOWNLOADS:  # decoded images are large: never hold all of them
-                yield result(ahead.popleft())
-        while ahead:
-            yield result(ahead.popleft())
+            coming.append(pool.submit(work, task))
+            if len(coming) > 2 * _DOWNLOADS:  # images are large: never hold all of them
+                yield result(coming.popleft())
+        while coming:
+            yield result(coming.popleft())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # who cancels does not wait for a server that hangs
 

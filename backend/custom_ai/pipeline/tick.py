@@ -9,22 +9,28 @@ from sqlalchemy import or_, select, update
 
 from custom_ai.errors import N_, Conflict, CustomAIError
 from custom_ai.pipeline import uploads, vote
+from custom_ai.pipeline.auto_label import look_after
 from custom_ai.pipeline.connect import repair_registration
 from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import sign_ins, work
 from custom_ai.state.journal import SYSTEM, notify, reason, record
-from custom_ai.state.tables import AutoLabelJob, ImportJob, Project, Run, Selection, now
+from custom_ai.state.tables import AutoLabelJob, ImportJob, Project, Revision, Run, Selection, now
 
 log = logging.getLogger(__name__)
-_JOBS: tuple[tuple[work.Work, str], ...] = ((Run, "train"), (AutoLabelJob, "auto_label"), (ImportJob, "import_archive"))
-_NAMES: dict[work.Work, str] = {Run: "run", AutoLabelJob: "job", ImportJob: "import"}
+_JOBS: tuple[tuple[work.Work, str], ...] = (
+    (Run, "train"),
+    (ImportJob, "import_archive"),
+    (Revision, "revise"),
+)
+_NAMES: dict[work.Work, str] = {Run: "run", ImportJob: "import", Revision: "revision"}
 
 
 def tick(services: Services) -> None:
     for kind, job in _JOBS:
         _revive(services, kind, job)
+    _look_after_labelling(services)
     _close_due(services)
     uploads.sweep(services)
     _reconcile_all(services)
@@ -76,6 +82,13 @@ def _revive(services: Services, kind: work.Work, job: str) -> None:
     for id, attempt in waiting:
         if not services.bell.waiting(job, id, attempt):
             services.bell.ring(job, id, attempt)
+
+
+def _look_after_labelling(services: Services) -> None:
+    with services.database.read() as session:
+        jobs = session.scalars(select(AutoLabelJob.id).where(AutoLabelJob.status.in_(("queued", "running")))).all()
+    for job_id in jobs:
+        look_after(services, job_id)
 
 
 def _close_due(services: Services) -> None:

@@ -12,8 +12,9 @@ from flask_wtf.csrf import generate_csrf
 
 from custom_ai.i18n import translator
 from custom_ai.pipeline import connect, label, overview, train, vote
+from custom_ai.pipeline.which_tasks import Which
 from custom_ai.services import Services
-from custom_ai.web.body import in_query, json_body, number, strings
+from custom_ai.web.body import anything, in_query, json_body, number, numbers, strings, text
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
@@ -102,9 +103,15 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
             services,
             project_id,
             by=visitor.email,
-            count=number(body, "count", int),
+            which=Which(
+                status=text(body, "status") or "untouched",
+                count=number(body, "count", int),
+                view=number(body, "view", int),
+                tasks=numbers(body, "tasks"),
+            ),
             candidate_id=number(body, "model", int),
             threshold=number(body, "threshold", float),
+            prepare=anything(body, "prepare"),
         )
         return jsonify(overview.job(services, job_id, translate)), 201
 
@@ -118,6 +125,24 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
     def cancel_job(job_id: int) -> Response:
         visitor = sign_in.sees(overview.job(services, job_id)["project"])
         label.cancel_job(services, job_id, by=visitor.email)
+        return jsonify(overview.job(services, job_id, translate))
+
+    @routes.post("/auto-label/<int:job_id>/pause")
+    def pause_job(job_id: int) -> Response:
+        visitor = sign_in.sees(overview.job(services, job_id)["project"])
+        label.pause_job(services, job_id, by=visitor.email)
+        return jsonify(overview.job(services, job_id, translate))
+
+    @routes.post("/auto-label/<int:job_id>/resume")
+    def resume_job(job_id: int) -> Response:
+        visitor = sign_in.sees(overview.job(services, job_id)["project"])
+        label.resume_job(services, job_id, by=visitor.email)
+        return jsonify(overview.job(services, job_id, translate))
+
+    @routes.post("/auto-label/<int:job_id>/retry")
+    def retry_job(job_id: int) -> Response:
+        visitor = sign_in.sees(overview.job(services, job_id)["project"])
+        label.retry_job(services, job_id, by=visitor.email)
         return jsonify(overview.job(services, job_id, translate))
 
     @routes.get("/auto-label/<int:job_id>/failures")

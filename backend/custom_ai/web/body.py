@@ -40,6 +40,32 @@ def number(body: dict[str, Any], name: str, kind: type[int] | type[float]) -> An
     return kind(value)
 
 
+def text(body: dict[str, Any], name: str) -> str | None:
+    """A text, or None when there is no such field. Raises BadInput."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadInput(what=f"{name} = {value!r}", why=N_("expected a text"))
+    return value
+
+
+def numbers(body: dict[str, Any], name: str) -> list[int] | None:
+    """A list of whole numbers, or None when there is no such field. Raises BadInput."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(type(one) is int for one in value):
+        raise BadInput(what=name, why=N_("expected a list of whole numbers"))
+    return value
+
+
+def anything(body: dict[str, Any], name: str) -> list[Any]:
+    """A list of anything; [] when there is no such field. Raises BadInput."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, list):
+        raise BadInput(what=name, why=N_("expected a list"))
+    return value or []
+
+
 def in_query(name: str, least: int, most: int) -> int | None:
     """A whole number from the address (``?name=``), or None when it is not there. Raises BadInput."""
     text = request.args.get(name, "").strip()

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, NotFound
-from custom_ai.pipeline.label import job_counts
+from custom_ai.pipeline.label_counts import images_per_s, job_counts
 from custom_ai.pipeline.overview.models import model
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.services import Services
@@ -72,6 +72,7 @@ def shown_run(row: Run, translate: Translate) -> dict[str, Any]:
 
 
 def shown_job(session: Session, row: AutoLabelJob, translate: Translate) -> dict[str, Any]:
+    tasks, speed = job_counts(session, row.id), images_per_s(session, row)
     return {
         "id": row.id,
         "project": row.project_id,
@@ -84,5 +85,11 @@ def shown_job(session: Session, row: AutoLabelJob, translate: Translate) -> dict
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),
         "finished_at": iso(row.finished_at),
-        "tasks": job_counts(session, row.id),
+        "tasks": tasks,
+        "which": row.which,
+        "prepare": row.prepare,
+        "pausing": row.pause_requested and row.status != "paused",
+        "cancelling": row.cancel_requested and row.finished_at is None,
+        "images_per_s": None if speed is None else round(speed, 2),
+        "seconds_left": None if speed is None else round(tasks["waiting"] / speed),
     }
