@@ -147,7 +147,8 @@ def adopt(services: Services, project_id: int) -> bool:
 
 
 def change_project(services: Services, project_id: int, *, by: str, **values: object) -> None:
-    """Change the project's own settings: kind, auto_train, auto_label, labels_per_class, chosen_classes.
+    """Change the project's own settings: kind, auto_train, retrain_below, auto_label, finish_review,
+    review_tab, labels_per_class, chosen_classes.
 
     Another kind of labels is counted when a worker has looked at all tasks again. Raises BadInput naming
     the value.
@@ -203,7 +204,7 @@ def _choose_kind(project: Project, value: object) -> None:
 
 
 def _check(project: Project, name: str, value: object) -> None:
-    if name in ("auto_train", "auto_label"):
+    if name in ("auto_train", "auto_label", "finish_review", "review_tab"):
         good = isinstance(value, bool)
     elif name == "labels_per_class":
         good = value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000)

@@ -11,6 +11,7 @@ from custom_ai.errors import Conflict
 from custom_ai.pipeline.label import label_new_tasks
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.review import recent_score
+from custom_ai.pipeline.review_states import left_to_review
 from custom_ai.pipeline.shown_version import show
 from custom_ai.pipeline.train import request_run
 from custom_ai.pipeline.vote import champion
@@ -40,6 +41,8 @@ def look_and_follow(services: Services, project_id: int) -> None:
 
 
 def _wants_run(session: Session, services: Services, project: Project) -> bool:
+    if project.finish_review and left_to_review(session, project.id):
+        return False
     last = session.scalar(
         select(Run.labels)
         .where(Run.project_id == project.id, Run.status != "cancelled", Run.kind == kind_of(project).value)

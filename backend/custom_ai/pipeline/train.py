@@ -23,6 +23,7 @@ from custom_ai.pipeline.candidates import candidates_of, sweep, train_one, work_
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.mirror import labelled_tasks
 from custom_ai.pipeline.pulse import Pulse, carry_out
+from custom_ai.pipeline.review_states import check_finished
 from custom_ai.pipeline.vote import cancel_selection, open_selection, promote
 from custom_ai.policy import VOTE_ROUNDS
 from custom_ai.services import Services
@@ -43,8 +44,8 @@ def request_run(
 ) -> int:
     """Start "Make Custom AI"; returns the run's id.
 
-    Raises NotFound, NotReady (saying what is missing), BadInput for an unknown class, or Conflict when
-    a run is under way or the project cannot be worked on.
+    Raises NotFound, NotReady (saying what is missing), BadInput for an unknown class, ReviewDue, or Conflict
+    when a run is under way or the project cannot be worked on.
     """
     with services.database.write() as session:
         project = session.get(Project, project_id)
@@ -59,6 +60,7 @@ def request_run(
         state = project_readiness(session, services, project, names)
         if not state.ready:
             raise NotReady(missing=str(state), needed=state.needed)
+        check_finished(session, project)
         run = Run(
             project_id=project_id,
             trigger=trigger,

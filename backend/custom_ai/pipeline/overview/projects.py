@@ -16,6 +16,7 @@ from custom_ai.pipeline.overview.votes import shown_selection
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.pipeline.overview.work import shown_job, shown_run
 from custom_ai.pipeline.provisional import is_provisional
+from custom_ai.pipeline.review_states import project_states
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state.journal import render
@@ -70,6 +71,8 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
                 "auto_train": row.auto_train,
                 "retrain_below": row.retrain_below,
                 "auto_label": row.auto_label,
+                "finish_review": row.finish_review,
+                "review_tab": row.review_tab,
                 "labels_per_class": state.needed,
             },
             "labels": state.counts,
@@ -78,6 +81,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
             "ready": state.ready,
             "missing": state.missing,
             "tasks": _task_counts(session, project_id),
+            "review": project_states(session, project_id),
             "champion": None if best is None else model(best, translate),
             "champion_is_provisional": is_provisional(session, project_id),
             "run": None if run is None else shown_run(run, translate),
