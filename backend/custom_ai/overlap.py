@@ -28,7 +28,7 @@ def iou(a: Box, b: Box) -> float:
         return geometry.iou(a, b)
     if not _bounds_meet(a, b):  # by far the most pairs of a crowded image
         return 0.0
-    first, second = _area(corners(a)), _area(corners(b))
+    first, second = enclosed(corners(a)), enclosed(corners(b))
     common = float(first.intersection(second).area)
     union = float(first.area + second.area) - common
     return min(1.0, common / union) if union > 0 else 0.0
@@ -72,7 +72,7 @@ def _bounds_meet(a: Box, b: Box) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _area(outline: Outline) -> Any:
-    """What an outline encloses, as a valid geometry; each shape of an image is compared with many others."""
+def enclosed(outline: Outline) -> Any:
+    """What an outline encloses, as a valid shapely geometry; each shape of an image is compared with many others."""
     shape = shapely.Polygon(outline)
     return shape if shape.is_valid else shapely.make_valid(shape, method="structure", keep_collapsed=False)

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from custom_ai.overlap import enclosed
 from custom_ai.shapes import corners
 from custom_ai.types import Box
 
@@ -21,7 +22,7 @@ def outline_overlaps(some: Sequence[Box], others: Sequence[Box]) -> Floats:
     whatever it goes around is inside. IoU does not change when an axis is scaled, so fractions serve.
     """
     result = np.zeros((len(some), len(others)))
-    first, second = _polygons(some), _polygons(others)
+    first, second = (np.array([enclosed(corners(box)) for box in boxes], object) for boxes in (some, others))
     a, b = shapely.bounds(first), shapely.bounds(second)
     meet = (np.maximum(a[:, None, :2], b[None, :, :2]) < np.minimum(a[:, None, 2:], b[None, :, 2:])).all(axis=2)
     rows, columns = np.nonzero(meet)
@@ -29,10 +30,3 @@ def outline_overlaps(some: Sequence[Box], others: Sequence[Box]) -> Floats:
     union = shapely.area(first)[rows] + shapely.area(second)[columns] - common
     result[rows, columns] = common / np.maximum(union, 1e-300)
     return result
-
-
-def _polygons(boxes: Sequence[Box]) -> NDArray[np.object_]:
-    made = np.array([shapely.Polygon(corners(box)) for box in boxes], object)
-    broken = ~shapely.is_valid(made)
-    made[broken] = shapely.make_valid(made[broken], method="structure", keep_collapsed=False)
-    return made
