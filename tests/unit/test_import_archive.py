@@ -17,6 +17,7 @@ from custom_ai.labelstudio.uploading import file_name, mark_of
 from custom_ai.pipeline import import_archive as module
 from custom_ai.pipeline import uploads
 from custom_ai.pipeline.import_archive import DUPLICATE, OVER_THE_LIMIT, import_archive
+from custom_ai.pipeline.import_end import drop_leftovers
 from custom_ai.pipeline.importing import cancel_import, classes_in, import_again, left_out, request_import, show
 from custom_ai.services import Services
 from custom_ai.state.tables import Project, now
@@ -37,6 +38,8 @@ class Studio:
     lose_answers: int = 0
     connected: list[int] = field(default_factory=list)
     cannot_connect: bool = False
+    away: bool = False
+    """Does not answer, from the first image on."""
 
     def create_project(self, title: str, description: str, label_config: str) -> Any:
         number = 70 + len(self.projects_made)
@@ -47,6 +50,8 @@ class Studio:
         return list(self.projects_made.values())
 
     def project(self, number: int) -> Any:
+        if self.away:
+            raise LabelStudioUnreachable(url="x", detail="refused")
         made = self.projects_made[number]
         return SimpleNamespace(label_config=made.label_config, raw={"task_number": len(self.tasks)})
 
@@ -58,6 +63,8 @@ class Studio:
 
     def send(self, _studio: object, project: int, images: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         assert project in self.projects_made
+        if self.away:
+            raise LabelStudioUnreachable(url="x", detail="refused")
         self.batches.append(len(images))
         for part, status in self.refuse.items():
             if any(part in name for name, _ in images):
@@ -248,6 +255,26 @@ def test_an_image_of_which_no_task_was_made(
     number = asked(services, tmp_path, pictures(3))
     import_archive(services, number, 1)
     assert show(services, number)["imported"] == 2 and list(why(services, number)) == ["0.jpg"]
+
+
+def test_cancelled_while_it_waits(services: Services, studio: Studio, tmp_path: Path) -> None:
+    """Its project was made, then Label Studio went away: the import waits, and nobody works on it when it ends."""
+    number = asked(services, tmp_path, pictures(3))
+    studio.away = True
+    import_archive(services, number, 1)
+    assert (show(services, number)["status"], list(studio.projects_made)) == ("queued", [70])
+    cancel_import(services, number, by="ann")
+    drop_leftovers(services)
+    assert list(studio.projects_made) == [70]  # it is away still
+    studio.away = False
+    drop_leftovers(services)
+    found = show(services, number)
+    assert (found["status"], found["project"], studio.projects_made) == ("cancelled", None, {})
+    import_again(services, number, by="ann")
+    import_archive(services, number, 3)
+    assert show(services, number)["status"] == "done" and len(studio.projects_made) == 1
+    drop_leftovers(services)
+    assert len(studio.projects_made) == 1
 
 
 def test_cancelled_in_the_middle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -12,9 +13,10 @@ from custom_ai.pipeline.uploads import path_of
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, notify, notify_reason, record
-from custom_ai.state.tables import ImportItem, ImportJob, Project, Upload
+from custom_ai.state.tables import ImportItem, ImportJob, Project, Upload, now
 
 log = logging.getLogger(__name__)
+TIDY_FOR = timedelta(hours=1)
 
 
 def import_counts(session: Session, job_id: int) -> dict[str, int]:
@@ -40,6 +42,23 @@ def drop_empty_project(services: Services, job: ImportJob) -> None:
     with services.database.write() as session:
         session.execute(update(ImportJob).where(ImportJob.id == job.id).values(project_id=None))
         record(session, SYSTEM, "import.project.removed", None, job.title, project=job.project_id)
+
+
+def drop_leftovers(services: Services) -> None:
+    """Remove the empty projects of imports that ended while they waited: no worker was there to do it."""
+    some = select(ImportItem.job_id).where(ImportItem.job_id == ImportJob.id, ImportItem.status == "done").exists()
+    with services.database.read() as session:
+        ended = session.scalars(
+            select(ImportJob).where(
+                ImportJob.status.in_(("failed", "cancelled")),
+                ImportJob.project_id.is_not(None),
+                ImportJob.finished_at > now() - TIDY_FOR,
+                ~some,
+            )
+        ).all()
+        session.expunge_all()
+    for job in ended:
+        drop_empty_project(services, job)
 
 
 def end_import(services: Services, job: ImportJob, attempt: int, status: str, why: dict[str, object] | None) -> None:

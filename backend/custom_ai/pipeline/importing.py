@@ -139,7 +139,8 @@ def left_out(
 
 
 def cancel_import(services: Services, job_id: int, *, by: str) -> None:
-    """End it; images that are in Label Studio stay there, an empty project is removed. Raises NotFound."""
+    """End it; images that are in Label Studio stay there, an empty project is removed (by the tick, when the import
+    was waiting). Raises NotFound."""
     with services.database.write() as session:
         _get(session, job_id)
         record(session, by, "import.cancel", None, f"import {job_id}", status=work.cancel(session, ImportJob, job_id))

@@ -11,6 +11,7 @@ from custom_ai.errors import N_, Conflict, CustomAIError
 from custom_ai.pipeline import uploads, vote
 from custom_ai.pipeline.auto_label import look_after
 from custom_ai.pipeline.connect import repair_registration
+from custom_ai.pipeline.import_end import drop_leftovers
 from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
@@ -33,6 +34,7 @@ def tick(services: Services) -> None:
     _look_after_labelling(services)
     _close_due(services)
     uploads.sweep(services)
+    drop_leftovers(services)
     _reconcile_all(services)
     with services.database.write() as session:
         sign_ins.clear(session, services.settings.session_idle_s, services.settings.session_max_s)
