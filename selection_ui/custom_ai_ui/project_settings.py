@@ -45,6 +45,11 @@ def _values(project: dict[str, Any]) -> dict[str, object]:
         raise BadInput(what=f"{needed}", why=N_("expected a whole number from 1 to 10,000"))
     if needed != project["settings"]["labels_per_class"]:  # an untouched field must not pin the installation's default
         values["labels_per_class"] = needed
+    if "threshold" in request.form:
+        threshold = form_number("threshold", float)
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise BadInput(what=f"{threshold:g}", why=N_("a threshold lies between 0 and 1"))
+        values["threshold"] = threshold
     if "retrain_below" in request.form:
         below = form_number("retrain_below", float)
         if below is not None and not 0 < below < 100:
@@ -65,6 +70,7 @@ def _typed() -> dict[str, Any]:
         **{name: name in request.form for name in SWITCHES},
         "labels_per_class": request.form.get("labels_per_class", ""),
         "retrain_below": request.form.get("retrain_below", ""),
+        "threshold": request.form.get("threshold", ""),
         "chosen_classes": request.form.getlist("chosen_class"),
     }
 
@@ -76,6 +82,7 @@ def saved(project: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: settings[name] for name in SWITCHES},
         "labels_per_class": settings["labels_per_class"],
+        "threshold": "" if settings["threshold"] is None else f"{settings['threshold']:g}",
         "retrain_below": "" if below is None else f"{100 * below:g}",
         "chosen_classes": project["chosen_classes"],
     }

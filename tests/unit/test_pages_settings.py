@@ -41,6 +41,7 @@ def test_everything_is_saved_and_shown_again(client: FlaskClient, world: World) 
         auto_label="on",
         labels_per_class="25",
         retrain_below="72.5",
+        threshold="0.35",
         classes_shown="1",
         chosen_class=[CLASSES[0], CLASSES[1]],
     )
@@ -52,6 +53,7 @@ def test_everything_is_saved_and_shown_again(client: FlaskClient, world: World) 
     assert " checked" in field(html, "auto-train")
     assert 'value="25"' in field(html, "labels-per-class")
     assert 'value="72.5"' in field(html, "retrain-below")
+    assert row.threshold == 0.35 and 'value="0.35"' in field(html, "default-threshold")
     assert [" checked" in field(html, f"chosen-{number}") for number in (1, 2, 3)] == [True, True, False]
 
 
@@ -67,6 +69,7 @@ def test_all_classes_mean_also_those_that_come_later(client: FlaskClient, world:
     [
         ({"labels_per_class": "0"}, "expected a whole number from 1 to 10,000"),
         ({"labels_per_class": "many"}, "many cannot be used: expected a number"),
+        ({"threshold": "1.5"}, "1.5 cannot be used: a threshold lies between 0 and 1"),
         ({"retrain_below": "150"}, "150 cannot be used: expected a percentage between 0 and 100"),
         ({"retrain_below": "nan"}, "expected a percentage between 0 and 100"),
         ({"chosen_class": []}, "tick at least one class"),

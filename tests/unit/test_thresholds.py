@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from report_world import make_report_world
 
 from custom_ai import web
 from custom_ai.errors import NotFound
+from custom_ai.labelstudio.config import parse_label_config, template
 from custom_ai.pipeline import preview
+from custom_ai.pipeline.pictures import threshold_of
 
 
 @pytest.fixture
@@ -69,3 +72,17 @@ def test_a_line_fills_the_form(client: FlaskClient) -> None:
     form = page(client, link[1].replace("&amp;", "&"))
     assert re.search(r'name="threshold"[^>]* value="0.4"', form)
     assert re.search(r'<option value="1"[^>]* selected', form)
+
+
+def test_which_threshold_holds(world: World) -> None:
+    """What a job asks for, then the project's setting, the labelling config, the installation's setting, the model."""
+    services = world.services
+    plain = parse_label_config(template(["a"]), 1).control()
+    told = replace(plain, score_threshold=0.4)
+    usual = replace(services, settings=services.settings.model_copy(update={"score_threshold": 0.5}))
+    assert threshold_of(usual, told, 0.2, 0.3) == 0.2
+    assert threshold_of(usual, told, None, 0.3) == 0.3
+    assert threshold_of(usual, told, None, 0.0) == 0.0
+    assert threshold_of(usual, told, None, None) == 0.4
+    assert threshold_of(usual, plain, None, None) == 0.5
+    assert threshold_of(services, plain, None, None) is None

@@ -40,6 +40,7 @@ def run() -> None:
                 "web": [*command, "web"],
                 "worker train": [*command, "worker", queue.TRAIN],
                 "worker label": [*command, "worker", queue.LABEL],
+                "worker import": [*command, "worker", queue.IMPORT],
                 "worker default": [*command, "worker", queue.DEFAULT],
             },
             environment,
@@ -65,14 +66,14 @@ def web() -> None:
 
 
 def worker(
-    queues: Annotated[list[str] | None, typer.Argument(help="train, label, default; none: all of them")] = None,
+    queues: Annotated[list[str] | None, typer.Argument(help="train, label, import, default; none: all")] = None,
 ) -> None:
     """Work on the queues; the one on `default` also keeps the clock (lost jobs, lost webhooks)."""
     settings = wiring.settings_of_this_process()
-    names = queues or [queue.TRAIN, queue.DEFAULT, queue.LABEL]
+    names = queues or [queue.TRAIN, queue.DEFAULT, queue.LABEL, queue.IMPORT]
     for name in names:
-        if name not in (queue.TRAIN, queue.LABEL, queue.DEFAULT):
-            raise typer.BadParameter(f"there is no queue {name!r}; there are: train, label, default")
+        if name not in (queue.TRAIN, queue.LABEL, queue.IMPORT, queue.DEFAULT):
+            raise typer.BadParameter(f"there is no queue {name!r}; there are: train, label, import, default")
     connection = wiring.redis_of(settings)
     clock = _start_clock() if queue.DEFAULT in names else None
     _import_what_jobs_need()

@@ -208,6 +208,8 @@ def _check(project: Project, name: str, value: object) -> None:
         good = isinstance(value, bool)
     elif name == "labels_per_class":
         good = value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000)
+    elif name == "threshold":
+        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
     elif name == "retrain_below":
         good = value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1)
     elif name == "chosen_classes":

@@ -56,7 +56,8 @@ def request_auto_label(
     if which.view is not None:
         services.label_studio.check_view(project_id, which.view)
     with services.database.write() as session:
-        if session.get(Project, project_id) is None:
+        project = session.get(Project, project_id)
+        if project is None:
             raise NotFound(what=N_("project"), id=project_id)
         candidate = _candidate(session, project_id, candidate_id)
         # A view is read by the worker; until then nobody knows its tasks.
@@ -201,12 +202,13 @@ def _add_job(
         candidate_id=candidate.id,
         under=None if force.version == candidate.version else force.version,
         trigger=trigger,
+    usual = session.get_one(Project, candidate.project_id).threshold
         requested_by=by,
         threshold=threshold,
         which=which.stored(),
         gathered=tasks is not None,
         prepare=list(prepare),
-        floor=min(FLOOR, lowest(candidate, threshold)),
+        floor=min(FLOOR, lowest(candidate, usual if threshold is None else threshold)),
     )
     session.add(job)
     session.flush()

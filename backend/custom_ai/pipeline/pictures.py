@@ -168,9 +168,10 @@ def lowest(candidate: Candidate, threshold: float | None = None) -> float:
     return min((float(one) for one in (candidate.thresholds or {}).values()), default=0.25)
 
 
-def threshold_of(services: Services, control: Control, asked: float | None = None) -> float | None:
-    """Which threshold holds: the one asked for, the labelling config's, the settings', or None: the model's own."""
-    for threshold in (asked, control.score_threshold, services.settings.score_threshold):
+def threshold_of(services: Services, control: Control, *asked: float | None) -> float | None:
+    """Which threshold holds: the first that was asked for, else the labelling config's, else the settings', or None:
+    the model's own."""
+    for threshold in (*asked, control.score_threshold, services.settings.score_threshold):
         if threshold is not None:
             return threshold
     return None

@@ -54,7 +54,7 @@ def predict(services: Services, request: Request) -> list[Any]:
     except CustomAIError as error:
         log.warning("no predictions for project %s: %s", request.project_id, error)
         return results
-    threshold = threshold_of(services, control)
+    threshold = threshold_of(services, control, project.threshold)
     deadline = time.monotonic() + TIME_S
     for start in range(0, len(request.tasks), _CHUNK):
         if time.monotonic() > deadline:

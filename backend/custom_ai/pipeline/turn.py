@@ -73,7 +73,7 @@ class Turn:
         with services.database.read() as session:
             project = session.get_one(Project, job.project_id)
         self._control = control_of(project)
-        self._threshold = threshold_of(services, self._control, job.threshold)
+        self._threshold = threshold_of(services, self._control, job.threshold, project.threshold)
         self._prepare = prepare_of(job.prepare)
         self._chunk_of: dict[int, _Chunk] = {}
         self._ready: list[_Chunk] = []

@@ -75,6 +75,9 @@ class Project(Base):
     retrain_below: Mapped[float | None]
     """With auto_train: train again when the champion's live score falls below this; None: not for that."""
     auto_label: Mapped[bool] = mapped_column(default=False)
+    threshold: Mapped[float | None]
+    """Pre-labels with a lower confidence are left out; None: what the labelling config, else the settings, else the
+    model itself says."""
     auto_label_after: Mapped[int] = mapped_column(default=0)
     """The highest task id when auto_label was switched on: later ones are "new imports"."""
     finish_review: Mapped[bool] = mapped_column(default=False)

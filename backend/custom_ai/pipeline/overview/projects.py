@@ -71,6 +71,7 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
                 "auto_train": row.auto_train,
                 "retrain_below": row.retrain_below,
                 "auto_label": row.auto_label,
+                "threshold": row.threshold,
                 "finish_review": row.finish_review,
                 "review_tab": row.review_tab,
                 "labels_per_class": state.needed,

@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("auto_train", sa.Boolean(), nullable=False),
         sa.Column("retrain_below", sa.Double(), nullable=True),
         sa.Column("auto_label", sa.Boolean(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=True),
         sa.Column("auto_label_after", sa.Integer(), nullable=False),
         sa.Column("finish_review", sa.Boolean(), nullable=False),
         sa.Column("review_tab", sa.Boolean(), nullable=False),
