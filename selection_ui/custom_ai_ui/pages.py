@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.pipeline import label, overview, preview, train, vote
 from custom_ai.pipeline.connect import change_project, use_kind
+from custom_ai.pipeline.which_tasks import Which
 from custom_ai_ui.dashboard import at_a_glance, dashboard, refused, typed_auto_label
 from custom_ai_ui.site import Site, form_number, query_number
 
@@ -113,7 +114,11 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 services,
                 project_id,
                 by=visitor.email,
-                count=form_number("count", int),
+                which=Which(
+                    status=request.form.get("status") or "untouched",
+                    count=form_number("count", int),
+                    view=form_number("view", int),
+                ),
                 candidate_id=form_number("model", int),
                 threshold=form_number("threshold", float),
             )
