@@ -11,6 +11,7 @@ from typing import Any
 from custom_ai.errors import CustomAIError, LabelStudioUnreachable
 from custom_ai.labelstudio.config import parse_label_config
 from custom_ai.labelstudio.results import backend_result, task_image
+from custom_ai.pipeline import doubts
 from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
@@ -82,6 +83,8 @@ def predict(services: Services, request: Request) -> list[Any]:
             kept = above(model_row, boxes, threshold)
             size = ImageSize(image.width, image.height)
             results[index] = backend_result(kept, size, control, model_row.version)
+    answered = [int(task.get("id") or 0) for task, one in zip(request.tasks, results, strict=True) if one]
+    doubts.asked_for(services, request.project_id, model_row.version, answered)
     return results
 
 
