@@ -17,7 +17,7 @@ from stack import Stack, eventually
 from custom_ai.demo.label_studio_server import LabelStudioServer
 from custom_ai.state.tables import Project, WebSession
 from custom_ai.web import create_app
-from custom_ai.web import sign_in as sign_in_module
+from custom_ai.web import visitors as visitors_module
 from support import services_in
 
 pytestmark = pytest.mark.flow
@@ -174,7 +174,7 @@ def test_revoked_token_loses_access(
     label_studio: LabelStudioServer, project_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Label Studio's answers count for a minute; here for two seconds, so that nobody has to wait for it."""
-    monkeypatch.setattr(sign_in_module, "REMEMBER_S", 2.0)
+    monkeypatch.setattr(visitors_module, "REMEMBER_S", 2.0)
     services = services_in(tmp_path, label_studio.url)
     browser = create_app(services).test_client()
     where = f"/api/projects/{project_id}"

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from custom_ai.pipeline.tick import tick
 from custom_ai.state.tables import AuditEntry, WebSession, now
-from custom_ai.web import sign_in as sign_in_module
+from custom_ai.web import visitors as visitors_module
 from custom_ai.web.sessions import Sessions
 
 CREDENTIALS = {"cookie": COOKIE, "personal": PAT, "legacy": LEGACY}
@@ -68,14 +68,14 @@ def test_cookie_that_label_studio_does_not_know(world: SignInWorld, value: str) 
 
 def test_answers_are_remembered_for_a_minute_and_no_longer(world: SignInWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(sign_in_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(visitors_module.time, "monotonic", lambda: clock[0])
     browser = world.browser()
     browser.set_cookie("sessionid", COOKIE)
     for _ in range(3):
         assert browser.get("/api/projects/7").status_code == 200
     assert (world.asked("/api/current-user/whoami"), world.asked("/api/projects/7/")) == (1, 1)
     del world.studio.shown[COOKIE]
-    clock[0] += sign_in_module.REMEMBER_S - 1
+    clock[0] += visitors_module.REMEMBER_S - 1
     assert browser.get("/api/projects/7").status_code == 200
     clock[0] += 2
     assert browser.get("/api/projects/7").status_code == 401
@@ -86,14 +86,14 @@ def test_answers_are_remembered_for_a_minute_and_no_longer(world: SignInWorld, m
 
 def test_access_to_a_project_ends_and_begins(world: SignInWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(sign_in_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(visitors_module.time, "monotonic", lambda: clock[0])
     browser = world.browser()
     browser.set_cookie("sessionid", COOKIE)
     assert browser.get("/api/projects/7").status_code == 200
     assert browser.get("/api/projects/8").status_code == 404
     world.studio.sees[1] = {8}
     assert browser.get("/api/projects/8").status_code == 200, "what was just given is seen at once"
-    clock[0] += sign_in_module.REMEMBER_S + 1
+    clock[0] += visitors_module.REMEMBER_S + 1
     assert browser.get("/api/projects/7").status_code == 404
 
 
@@ -258,23 +258,23 @@ def test_sessions_expire_and_are_cleared(world: SignInWorld, moments: dict[str, 
 
 def test_revoked_token_ends_the_session(world: SignInWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(sign_in_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(visitors_module.time, "monotonic", lambda: clock[0])
     browser = world.browser()
     sign_in(browser)
     browser.get("/projects")
     del world.studio.shown[PAT]
     assert browser.get("/projects").status_code == 200
-    clock[0] += sign_in_module.REMEMBER_S + 1
+    clock[0] += visitors_module.REMEMBER_S + 1
     assert browser.get("/projects").status_code == 401
     assert rows(world) == []
 
 
 def test_label_studio_away_signs_nobody_out(world: SignInWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(sign_in_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(visitors_module.time, "monotonic", lambda: clock[0])
     browser = world.browser()
     sign_in(browser)
-    clock[0] += sign_in_module.REMEMBER_S + 1
+    clock[0] += visitors_module.REMEMBER_S + 1
     world.studio.broken = -1
     answer = browser.get("/projects")
     assert answer.status_code == 503

@@ -12,7 +12,8 @@ from custom_ai.pipeline import ballots, overview, results, vote, voter_links
 from custom_ai.services import Services
 from custom_ai.web.body import json_body, number
 from custom_ai.web.language import language
-from custom_ai.web.sign_in import SignIn, Visitor
+from custom_ai.web.sign_in import SignIn
+from custom_ai.web.visitors import Visitor
 
 
 def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
