@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from PIL import Image
 from typer.main import get_command
 
 from custom_ai.cli import app as command_line
@@ -90,3 +91,21 @@ def test_links_lead_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (file.parent / target).exists(), f"{file.name} links to {target}, which does not exist"
+
+
+@pytest.mark.parametrize("file", [*DOCS.glob("*.md"), ROOT / "README.md"], ids=lambda file: file.name)
+def test_pictures_can_be_shown_and_have_a_text(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    found = re.findall(r"!\[([^]]*)\]\(([^)]+)\)", text)
+    found += [(alt, source) for source, alt in re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]*)"', text)]
+    assert len(found) == text.count("![") + text.count("<img")
+    for alt, source in found:
+        assert alt, f"{file.name}: {source} has no text for those who do not see it"
+        with Image.open(file.parent / source) as picture:
+            picture.verify()
+
+
+def test_every_picture_is_shown() -> None:
+    shown = "".join(file.read_text(encoding="utf-8") for file in (*DOCS.glob("*.md"), ROOT / "README.md"))
+    unused = [one.name for one in (DOCS / "screenshots").iterdir() if f"screenshots/{one.name}" not in shown]
+    assert not unused
