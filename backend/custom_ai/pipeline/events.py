@@ -7,6 +7,7 @@ from typing import Any
 
 from custom_ai.errors import N_
 from custom_ai.pipeline.look import project_readiness, request_look
+from custom_ai.pipeline.versions import in_force
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state.tables import Project
@@ -24,7 +25,7 @@ def served_version(services: Services, project_id: int) -> str:
     """The version for /setup. Never null: with a null version Label Studio 1.23 cannot open any task."""
     with services.database.read() as session:
         best = champion(session, project_id)
-    return best.version if best is not None else f"p{project_id}-untrained"
+        return f"p{project_id}-untrained" if best is None else in_force(session, best).version
 
 
 def welcome(services: Services, project_id: int) -> None:

@@ -17,18 +17,20 @@ from custom_ai.pipeline.label_counts import job_counts
 from custom_ai.pipeline.label_end import ring, settle
 from custom_ai.pipeline.pictures import lowest
 from custom_ai.pipeline.prepare import prepare_of
+from custom_ai.pipeline.review_states import check_finished
 from custom_ai.pipeline.versions import in_force
 from custom_ai.pipeline.vote import champion
 from custom_ai.pipeline.which_tasks import Which, choose
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, record
-from custom_ai.state.tables import ACTIVE, AutoLabelItem, AutoLabelJob, Candidate, Project, Task, now
+from custom_ai.state.tables import ACTIVE, AutoLabelItem, AutoLabelJob, Candidate, Project, Revision, Task, now
 
 log = logging.getLogger(__name__)
 
 NOTHING_LEFT = N_("there are no untouched tasks left that this model has not labelled")
 NOTHING_CHOSEN = N_("among the chosen tasks there is none that this model has not labelled")
+BUSY = N_("the pre-labels of this project are being changed already")
 UNDER_WAY = N_("auto-labelling of this project is under way already")
 
 
@@ -47,7 +49,7 @@ def request_auto_label(
     """Have tasks pre-labelled, by default ``count`` untouched ones (None: all); returns the job's id.
 
     Without ``candidate_id`` the champion does it. Raises NotFound, BadInput, Conflict when there is
-    no model, nothing to do, or a job under way, and LabelStudioMissing for a view that is not there.
+    no model, nothing to do, or a job under way, ReviewDue, and LabelStudioMissing for a view that is not there.
     """
     which = which or Which(count=count)
     if threshold is not None and not 0.0 <= threshold <= 1.0:
@@ -60,6 +62,9 @@ def request_auto_label(
         if project is None:
             raise NotFound(what=N_("project"), id=project_id)
         candidate = _candidate(session, project_id, candidate_id)
+        if work.active(session, Revision, project_id) is not None:
+            raise Conflict(why=BUSY)
+        check_finished(session, project)
         # A view is read by the worker; until then nobody knows its tasks.
         version = in_force(session, candidate).version
         tasks = None if which.view is not None else choose(session, project_id, version, which)
@@ -80,8 +85,8 @@ def label_new_tasks(services: Services, project_id: int) -> None:
     with services.database.write() as session:
         project = session.get_one(Project, project_id)
         best = champion(session, project_id)
-        if best is None or work.active(session, AutoLabelJob, project_id) is not None:
-            return  # after an unfinished job another look follows
+        if best is None or any(work.active(session, one, project_id) is not None for one in (AutoLabelJob, Revision)):
+            return  # after unfinished work another look follows
         tasks = _new_tasks(session, project, best)
         if not tasks:
             return
@@ -197,12 +202,12 @@ def _add_job(
     """
     force = in_force(session, candidate)
     threshold = force.threshold if threshold is None else threshold
+    usual = session.get_one(Project, candidate.project_id).threshold
     job = AutoLabelJob(
         project_id=candidate.project_id,
         candidate_id=candidate.id,
         under=None if force.version == candidate.version else force.version,
         trigger=trigger,
-    usual = session.get_one(Project, candidate.project_id).threshold
         requested_by=by,
         threshold=threshold,
         which=which.stored(),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from custom_ai.errors import N_, LabelStudioError
+from custom_ai.errors import N_
 from custom_ai.pipeline import chunks
 from custom_ai.pipeline.doubts import doubtful
 from custom_ai.pipeline.label_counts import job_counts
-from custom_ai.pipeline.vote import champion
+from custom_ai.pipeline.review_states import tell_due
+from custom_ai.pipeline.shown_version import show
 from custom_ai.services import Services
 from custom_ai.state.journal import SYSTEM, notify, reason, record
-from custom_ai.state.tables import ACTIVE, AutoLabelJob, Project, Task, now
+from custom_ai.state.tables import ACTIVE, AutoLabelJob, now
 
 log = logging.getLogger(__name__)
 
@@ -60,28 +60,8 @@ def fail(services: Services, job_id: int, why: dict[str, object]) -> None:
 
 
 def apply_champion(services: Services, project_id: int) -> None:
-    """Point the Label Studio project at the champion's predictions, once there are some.
-
-    Label Studio answers 400 for a version of which it has no prediction, so this is called again after
-    the first ones were pushed. Our own PATCH comes back as PROJECT_UPDATED; nothing follows from it,
-    because nothing has changed then.
-    """
-    with services.database.read() as session:
-        project = session.get_one(Project, project_id)
-        best = champion(session, project_id)
-        stored = best is not None and session.scalar(
-            select(Task.task_id).where(Task.project_id == project_id, Task.predicted_version == best.version).limit(1)
-        )
-    if best is None or not stored or project.live_version == best.version:
-        return
-    try:
-        services.label_studio.update_project(project_id, model_version=best.version)
-    except LabelStudioError as error:
-        log.warning("project %s: Label Studio does not take model version %s: %s", project_id, best.version, error)
-        return
-    with services.database.write() as session:
-        session.execute(update(Project).where(Project.id == project_id).values(live_version=best.version))
-        record(session, SYSTEM, "model_version", project_id, best.version)
+    """Point the Label Studio project at the champion's predictions, once there are some."""
+    show(services, project_id)
 
 
 def _end(session: Session, job: AutoLabelJob, status: str, why: dict[str, object] | None) -> None:
@@ -98,4 +78,6 @@ def _end(session: Session, job: AutoLabelJob, status: str, why: dict[str, object
         why=why or "",
         **numbers,
     )
+    if status == "done":
+        tell_due(session, job, numbers["done"])
     record(session, SYSTEM, f"auto_label.{status}", job.project_id, f"job {job.id}", **numbers)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, BadInput, Conflict, NotFound
 from custom_ai.pipeline import rethreshold, roll_back
+from custom_ai.pipeline.label import BUSY
 from custom_ai.pipeline.look import request_look
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.shown_version import show
@@ -24,7 +25,6 @@ from custom_ai.state.journal import SYSTEM, notify, record
 from custom_ai.state.tables import ACTIVE, AutoLabelFound, AutoLabelJob, Revision
 
 log = logging.getLogger(__name__)
-BUSY = N_("the pre-labels of this project are being changed already")
 
 
 def request_roll_back(services: Services, job_id: int, *, by: str) -> int:
@@ -87,11 +87,6 @@ def revise(services: Services, revision_id: int, attempt: int) -> None:
 
     if carry_out(services, Revision, revision_id, attempt, do, end):
         request_look(services, row.project_id)
-
-
-def active(session: Session, project_id: int) -> bool:
-    """Whether the pre-labels of a project are being changed now."""
-    return work.active(session, Revision, project_id) is not None
 
 
 def _finished(session: Session, job_id: int) -> AutoLabelJob:
