@@ -71,7 +71,9 @@ def refused(site: Site, project_id: int, form: str, error: CustomAIError, **valu
 
 def typed_auto_label() -> dict[str, Any]:
     """The fields of the auto-labelling form as they were sent."""
-    typed: dict[str, Any] = {f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold", "status", "view")}
+    typed: dict[str, Any] = {
+        f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold", "status", "view")
+    }
     model = request.form.get("model", "")
     return typed | ({"chosen_model": int(model)} if model.isascii() and model.isdigit() else {})
 
@@ -143,9 +145,14 @@ def failures(site: Site, job: dict[str, Any]) -> list[dict[str, Any]]:
 def _ahead(site: Site, project: dict[str, Any]) -> list[dict[str, Any]]:
     """What the workers do while something of this project waits for one of them.
 
-    Of projects that the visitor does not see, only that there is something.
+    Training waits for training, auto-labelling for auto-labelling; for both where one worker does everything. Of
+    projects that the visitor does not see, only that there is something.
     """
-    if not any(one is not None and one["status"] == "queued" for one in (project["run"], project["auto_label"])):
+    waiting = {"run": project["run"], "job": project["auto_label"]}
+    kinds = {what for what, one in waiting.items() if one is not None and one["status"] == "queued"}
+    if not kinds:
         return []
+    at_work = overview.at_work(site.services)
+    alike = [one for one in at_work if one["what"] in kinds]
     visible = set(site.visible())
-    return [one if one["project"] in visible else {"what": "other"} for one in overview.at_work(site.services)]
+    return [one if one["project"] in visible else {"what": "other"} for one in alike or at_work]

@@ -145,6 +145,7 @@ def _import(site: Site, import_id: int) -> dict[str, Any]:
     return {
         "one": found,
         "busy": is_active(found),
+        "behind": importing.waits_for_another(site.services, import_id),
         "files": files[:SHOWN_AT_ONCE],
         "more_after": files[SHOWN_AT_ONCE - 1]["position"] if len(files) > SHOWN_AT_ONCE else None,
         "system": system,

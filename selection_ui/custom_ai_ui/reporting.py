@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from custom_ai.errors import N_
@@ -41,11 +41,11 @@ def add_routes(routes: Blueprint, site: Site) -> None:
         site.sees(found["project"])
 
         def picture(task: int) -> str:
-            return f"/api/models/{model_id}/images/{task}"
+            return f"{request.script_root}/api/models/{model_id}/images/{task}"
 
         def thumb(number: int, doubt: dict[str, Any]) -> str:
             view = ",".join(str(edge) for edge in doubt["view"])
-            return f"/api/models/{model_id}/images/{doubt['task']}?view={view}"
+            return f"{request.script_root}/api/models/{model_id}/images/{doubt['task']}?view={view}"
 
         return render_template(
             "custom_ai_ui/report.html",

@@ -163,3 +163,17 @@ def test_projects_that_can_be_connected(world: World, monkeypatch: pytest.Monkey
     failed = client.post("/projects/2/connect", data={"csrf_token": token}, follow_redirects=True)
     assert "private address" in failed.get_data(as_text=True)
     assert asked == [2, 2]
+
+
+def test_an_import_that_waits_for_another_says_so(client: FlaskClient, world: World, tmp_path: Path) -> None:
+    words = "Another import is under way"
+    numbers = []
+    for name in ("one", "two"):
+        assert form(client, make_zip(tmp_path / f"{name}.zip", [("1.jpg", picture())]), title=name).status_code == 303
+        with world.services.database.read() as session:
+            numbers.append(session.scalars(select(ImportJob.id).order_by(ImportJob.id.desc())).first())
+    assert words not in page(client, f"/imports/{numbers[1]}")
+    with world.services.database.write() as session:
+        session.execute(update(ImportJob).where(ImportJob.id == numbers[0]).values(status="running"))
+    assert words in page(client, f"/imports/{numbers[1]}")
+    assert words not in page(client, f"/imports/{numbers[0]}")

@@ -104,6 +104,13 @@ def show(services: Services, job_id: int, translate: Translate = str) -> dict[st
         return _shown(session, _get(session, job_id), translate)
 
 
+def waits_for_another(services: Services, job_id: int) -> bool:
+    """Whether this import waits while another one is at work."""
+    with services.database.read() as session:
+        others = select(ImportJob.id).where(ImportJob.status == "running", ImportJob.id != job_id)
+        return _get(session, job_id).status == "queued" and session.scalar(others.limit(1)) is not None
+
+
 def mine(services: Services, *, by: str, translate: Translate = str) -> list[dict[str, Any]]:
     """A person's newest 20 imports."""
     with services.database.read() as session:

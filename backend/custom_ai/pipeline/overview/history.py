@@ -93,7 +93,7 @@ def runs(
 
 
 def at_work(services: Services) -> list[dict[str, Any]]:
-    """What workers are doing now, in all projects: what waits in the queue waits for this."""
+    """The training runs and auto-labelling jobs that workers are doing now, in all projects."""
     with services.database.read() as session:
         found = []
         for what, kind in (("run", Run), ("job", AutoLabelJob)):
