@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
 ARGS ?=
 
-.PHONY: demo test test-unit test-flow test-browser screenshots lint setup setup-test setup-browser translations clean
+.PHONY: demo test test-unit test-flow test-long test-browser screenshots lint setup setup-test setup-browser translations clean
 
 demo: setup $(LS_VENV)/.ready
 	$(BIN)/custom-ai demo $(ARGS)
@@ -25,6 +25,10 @@ test-unit: setup-test
 
 test-flow: setup-test
 	$(BIN)/python -m pytest tests/flow $(ARGS)
+
+# Kills everything at random while a large job runs, 50 times; about an hour, not part of `make test`.
+test-long: setup-test
+	$(BIN)/python -m pytest tests/long -s $(ARGS)
 
 test-browser: setup-test setup-browser
 	$(BIN)/python -m pytest tests/browser $(ARGS)

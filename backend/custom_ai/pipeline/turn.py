@@ -32,7 +32,7 @@ from custom_ai.pipeline.doubts import put_in_doubt
 from custom_ai.pipeline.found import Seen, rounded
 from custom_ai.pipeline.label_end import apply_champion
 from custom_ai.pipeline.look import control_of
-from custom_ai.pipeline.pictures import Download, above, download_many, load_model, threshold_of
+from custom_ai.pipeline.pictures import Download, above, download_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.prepare import prepare_of
 from custom_ai.pipeline.which_tasks import takes_touched
 from custom_ai.services import Services
@@ -74,6 +74,7 @@ class Turn:
             project = session.get_one(Project, job.project_id)
         self._control = control_of(project)
         self._threshold = threshold_of(services, self._control, job.threshold, project.threshold)
+        self._floor = min(job.floor, lowest(job.candidate, self._threshold))
         self._prepare = prepare_of(job.prepare)
         self._chunk_of: dict[int, _Chunk] = {}
         self._ready: list[_Chunk] = []
@@ -91,7 +92,7 @@ class Turn:
             if first is not None:
                 # Loaded only when there is something to look at: some turns just push.
                 model = load_model(self._services, self._job.candidate)
-                looks = model.predict_many(chain([first], files), self._decoded, self._job.floor)
+                looks = model.predict_many(chain([first], files), self._decoded, self._floor)
                 with closing(cast("Generator[tuple[Download, Look | CustomAIError]]", looks)):
                     for file, look in looks:
                         self._claims.check()
