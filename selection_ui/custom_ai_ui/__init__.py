@@ -12,7 +12,18 @@ from flask import Blueprint, Response, render_template
 
 from custom_ai.errors import CustomAIError
 from custom_ai.services import Services
-from custom_ai_ui import account, guests, new_project, notices, pages, preferences, project_settings, reporting, voting
+from custom_ai_ui import (
+    account,
+    guests,
+    new_project,
+    notices,
+    pages,
+    pre_labels,
+    preferences,
+    project_settings,
+    reporting,
+    voting,
+)
 from custom_ai_ui.account import Accounts
 from custom_ai_ui.site import Person, Site, words_for
 
@@ -59,6 +70,7 @@ def blueprint(
 
     account.add_routes(routes, site, accounts)
     pages.add_routes(routes, site)
+    pre_labels.add_routes(routes, site)
     project_settings.add_routes(routes, site)
     new_project.add_routes(routes, site)
     notices.add_routes(routes, site)

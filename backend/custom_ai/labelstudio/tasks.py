@@ -124,12 +124,14 @@ class Tasks:
         )
         return [int(number) for number in answer["task_ids"]]
 
-    def rows(self, project_id: int, items: Sequence[Item], page_size: int, **params: str) -> Iterator[dict[str, Any]]:
-        """Rows of the Data Manager's task list that meet all conditions, by rising id.
+    def rows(
+        self, project_id: int, items: Sequence[Item], page_size: int, *, after: int = 0, **params: str
+    ) -> Iterator[dict[str, Any]]:
+        """Rows of the Data Manager's task list that meet all conditions, by rising id, from above ``after``.
 
         A condition on predictions repeats a row for each prediction that meets it.
         """
-        last = 0
+        last = after
         while True:
             query = {
                 "filters": {

@@ -20,6 +20,7 @@ from custom_ai.pipeline.claims import Claims
 from custom_ai.pipeline.label_end import apply_champion, fail, ring, settle
 from custom_ai.pipeline.look import request_look
 from custom_ai.pipeline.pulse import Fenced
+from custom_ai.pipeline.review_order import renew
 from custom_ai.pipeline.turn import Turn
 from custom_ai.pipeline.which_tasks import gather
 from custom_ai.services import Services
@@ -61,6 +62,8 @@ def auto_label(services: Services, job_id: int, attempt: int) -> None:
     status = settle(services, job_id)
     if status not in ACTIVE:
         apply_champion(services, job.project_id)
+        if job.trigger != "import":  # they end every few seconds, and people may be at work in the tab
+            renew(services, job.project_id, by=SYSTEM)
         request_look(services, job.project_id)  # what was imported meanwhile is next
     elif over and status != "paused":
         ring(services, job_id)

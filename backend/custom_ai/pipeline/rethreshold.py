@@ -30,9 +30,10 @@ def carry_on(services: Services, row: Revision, job: AutoLabelJob, pulse: Pulse)
     """Push page by page, from where an earlier attempt came to. Raises LabelConfigError."""
     studio, project_id = services.label_studio, job.project_id
     with services.database.read() as session:
-        control = control_of(session.get_one(Project, project_id))
+        project = session.get_one(Project, project_id)
+        control = control_of(project)
         jobs = {one.id: one for one in session.scalars(select(AutoLabelJob).where(*_jobs(job)))}
-    threshold = threshold_of(services, control, row.threshold)
+    threshold = threshold_of(services, control, row.threshold, project.threshold)
     while page := _page(services, row, job):
         there = stored(studio, project_id, page)
         waiting = {

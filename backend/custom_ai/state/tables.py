@@ -580,6 +580,8 @@ class TaskImport(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     begun_at: Mapped[datetime] = mapped_column(default=now)
     """When somebody last began to send them."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """How often it was begun again."""
 
     __table_args__ = (UniqueConstraint("project_id", "key", name="uq_task_import"),)
 

@@ -20,7 +20,9 @@ from custom_ai.web import (
     ml_backend,
     models_api,
     notifications_api,
+    pre_labels_api,
     reports_api,
+    tasks_api,
     uploads_api,
     votes_api,
 )
@@ -62,6 +64,8 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(models_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(reports_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(notifications_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(pre_labels_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(tasks_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(uploads_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, language, sign_in))
     app.register_error_handler(Exception, _show_error)

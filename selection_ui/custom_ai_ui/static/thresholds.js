@@ -35,6 +35,13 @@
   }
 
   document.addEventListener("click", (event) => {
+    const images = event.target.closest("#preview-images-link");
+    if (images) {
+      // Of the model and with the threshold that stand in the form now.
+      const threshold = find("auto-threshold").value;
+      images.href = find("auto-model").selectedOptions[0].dataset.preview + (threshold ? `?threshold=${encodeURIComponent(threshold)}` : "");
+      return;
+    }
     const chosen = event.target.closest("#preview-table a[data-threshold]");
     if (!chosen) return;
     event.preventDefault();

@@ -13,7 +13,7 @@ from custom_ai.pipeline.overview.models import model
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.services import Services
 from custom_ai.state.journal import render
-from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Run
+from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Revision, Run
 
 
 def run(services: Services, run_id: int, translate: Translate = str) -> dict[str, Any]:
@@ -87,9 +87,29 @@ def shown_job(session: Session, row: AutoLabelJob, translate: Translate) -> dict
         "finished_at": iso(row.finished_at),
         "tasks": tasks,
         "which": row.which,
+        "version": row.version,
+        "rolled_back_at": iso(row.rolled_back_at),
+        "revision": _revision(session, row.id, translate),
         "prepare": row.prepare,
         "pausing": row.pause_requested and row.status != "paused",
         "cancelling": row.cancel_requested and row.finished_at is None,
         "images_per_s": None if speed is None else round(speed, 2),
         "seconds_left": None if speed is None else round(tasks["waiting"] / speed),
+    }
+
+
+def _revision(session: Session, job_id: int, translate: Translate) -> dict[str, Any] | None:
+    """The newest change of a job's pre-labels."""
+    row = session.scalar(select(Revision).where(Revision.job_id == job_id).order_by(Revision.id.desc()).limit(1))
+    if row is None:
+        return None
+    return {
+        "what": row.what,
+        "status": row.status,
+        "threshold": row.threshold,
+        "version": row.version or None,
+        "total": row.total,
+        "changed": row.changed,
+        "kept": row.kept,
+        "reason": render(row.reason, translate),
     }
