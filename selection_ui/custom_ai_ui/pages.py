@@ -74,7 +74,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
     @routes.post("/projects/<int:project_id>/runs")
     def make(project_id: int) -> Response:
         visitor = site.sees(project_id)
-        with site.telling(N_("Training starts as soon as a worker is free.")):
+        with site.telling(N_("Training is in line; it begins by itself.")):
             classes = request.form.getlist("class")
             if not classes:
                 raise BadInput(what=N_("an empty choice"), why=N_("tick at least one class"))
@@ -124,7 +124,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             )
         except CustomAIError as error:
             return refused(site, project_id, "auto_label", error, **typed_auto_label())
-        flash(site.translate(N_("Auto-labelling starts as soon as a worker is free.")), "good")
+        flash(site.translate(N_("Auto-labelling is in line; it begins by itself.")), "good")
         return _back(project_id)
 
     @routes.post("/auto-label/<int:job_id>/cancel")
@@ -147,7 +147,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
     def resume_job(job_id: int) -> Response:
         project_id = overview.job(services, job_id)["project"]
         visitor = site.sees(project_id)
-        with site.telling(N_("Auto-labelling goes on as soon as a worker is free.")):
+        with site.telling(N_("Auto-labelling is in line again; it goes on by itself.")):
             label.resume_job(services, job_id, by=visitor.email)
         return _back(project_id)
 

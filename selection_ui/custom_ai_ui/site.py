@@ -18,7 +18,7 @@ from custom_ai_ui import preferences
 ACTIVE = ("queued", "running", "paused")
 STATUS = {
     "waiting": N_("waiting"),
-    "queued": N_("waiting for a worker"),
+    "queued": N_("waiting to begin"),
     "running": N_("running"),
     "paused": N_("paused"),
     "done": N_("finished"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from chromium import chromium
-from person import Person
+from person import Person, check
 from playwright.sync_api import Browser, expect
 from stack import LABELLED, UNTOUCHED, Stack, scenes_in
 from story import ARCHIVE, CLASSES, Project, Training, scenes_of
@@ -105,6 +105,7 @@ def project(owner: Person, archive: Path, scenes: list[Scene]) -> Project:
     expect(page.get_by_text("finished")).to_be_visible()  # without a reload
     expect(page.get_by_role("row").filter(has_text="notes.txt")).to_contain_text("not an image")
     expect(page.get_by_role("row").filter(has_text="broken.jpg")).to_contain_text("truncated")
+    check(page)
     page.get_by_role("link", name="Open the project").click()
     expect(page.get_by_role("heading", name=archive.stem)).to_be_visible()
     project_id = int(page.url.rpartition("/")[2])
@@ -126,7 +127,7 @@ def trained(owner: Person, project: Project) -> Training:
     for name in CLASSES:  # counted before our eyes
         expect(page.get_by_role("checkbox", name=name).first).to_be_checked(timeout=30_000)
     make.click()
-    expect(page.get_by_text("Training starts as soon as a worker is free.")).to_be_visible()
+    expect(page.get_by_text("Training is in line; it begins by itself.")).to_be_visible()
     page.evaluate(WATCH)
     expect(page.get_by_role("link", name="Open the vote").first).to_be_visible(timeout=240_000)
     seen = page.evaluate("window.seen ?? {badges: [], candidates: []}")  # gone if the page was loaded again

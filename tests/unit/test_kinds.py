@@ -321,7 +321,7 @@ def test_dashboard_counts_another_kind_on_request(client: FlaskClient, world: Wo
 
 def test_make_takes_the_kind_that_was_chosen(client: FlaskClient, world: World) -> None:
     html = press(client, "/projects/1/runs", kind="polygon", **{"class": ["ship"]})
-    assert "Training starts as soon as a worker is free." in html
+    assert "Training is in line; it begins by itself." in html
     with world.services.database.read() as session:
         run = session.scalars(select(Run)).one()
     assert (run.kind, run.labels, run.classes) == ("polygon", 4, ["ship"])

@@ -49,7 +49,7 @@ def test_pages_carry_no_inline_script_or_style(client: FlaskClient, world: World
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("queued", "waiting for a worker"),
+        ("queued", "waiting to begin"),
         ("running", "about 2 min left"),
         ("failed", "Training failed: too dark."),
         ("cancelled", "cancelled"),
@@ -90,7 +90,7 @@ def test_make_starts_a_run_of_the_ticked_classes(client: FlaskClient, world: Wor
     world.project()
     world.tasks([12, 12, 3])
     html = post(client, "/projects/1/runs", "/projects/1", **{"class": [CLASSES[0], CLASSES[1]]})
-    assert "Training starts as soon as a worker is free." in html
+    assert "Training is in line; it begins by itself." in html
     with world.services.database.read() as session:
         run = session.scalars(select(Run)).one()
     assert (run.classes, run.requested_by) == ([CLASSES[0], CLASSES[1]], "ann@example.com")

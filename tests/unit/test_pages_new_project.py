@@ -64,7 +64,7 @@ def test_an_archive_with_the_form(client: FlaskClient, world: World, archive: Pa
     assert found.classes == [["cat", "#d55e00"], ["dog", "#112233"]]
     assert world.bell.rung == [("import_archive", (found.id, 1))]
     html = page(client, answer.location)
-    assert "a &lt;b&gt;.zip" in html and "waiting for a worker" in html and "data-busy" in html
+    assert "a &lt;b&gt;.zip" in html and "waiting to begin" in html and "data-busy" in html
     assert 'http-equiv="refresh"' in html  # within <noscript>
 
 

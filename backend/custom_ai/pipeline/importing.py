@@ -170,7 +170,7 @@ def import_again(services: Services, job_id: int, *, by: str) -> None:
 
 def _checked(classes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     if not classes:
-        raise BadInput(what=N_("an empty choice"), why=NO_CLASSES)
+        raise BadInput(what=N_("the list of classes"), why=NO_CLASSES)
     if len(classes) > CLASSES:
         raise BadInput(what=N_("the list of classes"), why=TOO_MANY_CLASSES)
     found: dict[str, str] = {}

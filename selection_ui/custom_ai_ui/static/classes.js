@@ -15,6 +15,13 @@
       colour.setAttribute("aria-label", rows.dataset.colour.replace("{number}", index + 1));
       remove.setAttribute("aria-label", rows.dataset.remove.replace("{number}", index + 1));
     });
+    require();
+  }
+
+  // One name there must be; the browser says so at the first field.
+  function require() {
+    const none = names().every((one) => !one.value.trim());
+    names().forEach((one, index) => { one.required = none && index === 0; });
   }
 
   function freeColour() {
@@ -27,6 +34,7 @@
     row.className = "class-row";
     const field = Object.assign(document.createElement("input"), { type: "text", maxLength: 100, value: name });
     field.autocomplete = "off";
+    field.addEventListener("input", require);
     const picker = Object.assign(document.createElement("input"), { type: "color", value: colour });
     const remove = Object.assign(document.createElement("button"), { type: "button", textContent: "✕" });
     field.addEventListener("keydown", (event) => {

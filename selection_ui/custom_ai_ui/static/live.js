@@ -59,6 +59,7 @@
     if (next.dataset.say !== undefined && next.dataset.say !== old.dataset.say) {
       old.dataset.say = next.dataset.say;
       announce.textContent = next.dataset.say;
+      document.querySelector(".flashes")?.replaceChildren(); // "training begins" is old news when it has ended
     }
   }
 
