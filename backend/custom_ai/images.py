@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 import warnings
 
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from custom_ai.errors import N_, CustomAIError, ImageError
+from custom_ai.types import ImageSize
 
 # Pillow's own guard warns at 89 million pixels, whatever we allow; ours is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -33,14 +35,41 @@ def decode_upright(data: bytes, name: str, max_pixels: int) -> Image.Image:
     Of an animation the first frame. Raises ImageError(name) for anything that cannot be decoded or
     has more than ``max_pixels``; the file name's extension means nothing.
     """
+    return _bare(_decoded(data, name, max_pixels)[0])
+
+
+def decode_pixels(
+    data: bytes, name: str, max_pixels: int, side: int = 0
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], ImageSize]:
+    """The same as an array (height, width, 3) uint8 RGB, and the size of the upright image in full.
+
+    A JPEG whose longer side is a multiple of ``side`` (0: none is) is decoded to a half, a quarter or an eighth of
+    its size, as long as ``side`` pixels are left: a large photo takes a fifth of the time. Raises ImageError.
+    """
+    image, size = _decoded(data, name, max_pixels, side)
+    return np.asarray(image), size
+
+
+def _decoded(data: bytes, name: str, max_pixels: int, side: int = 0) -> tuple[Image.Image, ImageSize]:
+    """Upright and RGB, perhaps reduced, and the upright size in full."""
     if not data:
         raise ImageError(image=name, why=EMPTY)
     try:
         image = _open(data)
-        if image.width * image.height > max_pixels:
+        full = image.size
+        if full[0] * full[1] > max_pixels:
             raise ImageError(image=name, why=TOO_MANY_PIXELS)
+        if side and max(full) >= 2 * side:
+            share = side / max(full)
+            image.draft(None, (math.ceil(full[0] * share), math.ceil(full[1] * share)))
+        reduced = image.size
         image.load()
-        return _rgb(_upright(image))
+        upright = _upright(image)
+        if reduced == full:
+            full = upright.size
+        elif upright.size != reduced:  # turned by a quarter
+            full = full[::-1]
+        return upright if upright.mode == "RGB" else _rgb(upright), ImageSize(*full)
     except CustomAIError:
         raise
     except Exception as error:
@@ -73,8 +102,6 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return _bare(image)
     if image.mode.startswith(("I", "F")):
         return _from_numbers(np.asarray(image, dtype=np.float64))
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:

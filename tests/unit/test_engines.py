@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +166,24 @@ def test_an_export_that_says_something_else_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(Disagreement, match=r"is not used: .*openvino: scores by 0\.0000, boxes by 0\.60 pixels"):
         verify(path, trained_otherwise, pictures, 64, 2)
+
+
+def test_the_libraries_report_nothing(tmp_path: Path) -> None:
+    """In a fresh process, with a home folder of its own, and without a network."""
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args, **kwargs): raise AssertionError(args)\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from pathlib import Path\n"
+        "from custom_ai.serving.networks import available, build\n"
+        "for engine in available(): build(Path(sys.argv[1]), engine, 1)\n"
+    )
+    path = tiny_network(tmp_path / "tiny.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "CI"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env={**kept, "HOME": str(home)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [*home.rglob("*")] == []

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from custom_ai.errors import ImageError
-from custom_ai.images import decode_upright
+from custom_ai.images import decode_pixels, decode_upright
+from custom_ai.types import ImageSize
 
 LIMIT = 10_000
 
@@ -64,6 +65,25 @@ def test_exif_orientation_once(kind: str, orientation: int, size: tuple[int, int
     image = decode_upright(encoded(quarters(), kind, exif=exif), "a", LIMIT)
     assert (image.mode, image.size, "".join(corners(image))) == ("RGB", size, colours)
     assert not image.getexif()
+    for side, times in ((0, 1), (20, 2 if kind == "JPEG" else 1), (11, 2 if kind == "JPEG" else 1)):
+        pixels, full = decode_pixels(encoded(quarters(), kind, exif=exif), "a", LIMIT, side)
+        assert full == ImageSize(*size)
+        assert pixels.shape == (size[1] // times, size[0] // times, 3)
+        assert "".join(corners(Image.fromarray(pixels))) == colours
+
+
+def test_large_photos_are_decoded_small() -> None:
+    image = Image.radial_gradient("L").resize((640, 480)).convert("RGB")
+    data = encoded(image, "JPEG", quality=95)
+    whole, size = decode_pixels(data, "a", 640 * 480)
+    small, same = decode_pixels(data, "a", 640 * 480, 80)
+    assert (whole.shape, small.shape, size, same) == ((480, 640, 3), (60, 80, 3), ImageSize(640, 480), size)
+    mean = whole.reshape(60, 8, 80, 8, 3).mean(axis=(1, 3))
+    assert np.abs(mean - small).max() < 4
+    with pytest.raises(ImageError):
+        decode_pixels(data, "a", 640 * 480 - 1, 80)
+    with pytest.raises(ImageError):
+        decode_pixels(data[: len(data) // 2], "a", 640 * 480, 80)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_served_boxes_equal_those_of_ultralytics(
     for image in (*data.train, *data.held_out):
         pixels = read_pixels(image)
         small, place = letterbox(pixels, trained.image_size)
-        (raw,) = model._run(np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / np.float32(255))
+        (raw,) = model._network.run(small[None])
         ours = decode(raw[0], place, CLASSES, 1e-6, iou=0.7)
         (theirs,) = original.predict(
             np.ascontiguousarray(pixels[..., ::-1]),  # it expects BGR

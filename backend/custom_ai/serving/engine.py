@@ -53,6 +53,12 @@ class Model:
         """The name of the engine, see ``serving.networks``."""
         return self._network.engine
 
+    @property
+    def side(self) -> int:
+        """Pictures may be decoded with their longer side this small (see ``images.decode_pixels``): twice the
+        network's input, from which the same is seen within the tolerance of docs/serving.md."""
+        return 2 * self.image_size
+
     @classmethod
     def load(
         cls,

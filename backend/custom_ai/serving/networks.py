@@ -9,6 +9,7 @@ An engine is named by a short word, so that one can be chosen in the settings an
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom_ai.errors import N_, ModelError
+from custom_ai.serving import runtimes
 
 OPENVINO, OPENVINO_BF16, ONNXRUNTIME = "openvino", "openvino-bf16", "onnxruntime"
 ENGINES = (OPENVINO, OPENVINO_BF16, ONNXRUNTIME)
 REDUCED = frozenset({OPENVINO_BF16})
 """Engines that compute in less than single precision: used only by models that were compared with it."""
 GPU_SLOTS = 2
+
+_first_call = threading.Lock()
 
 Batch = NDArray[np.uint8]
 Outputs = tuple[NDArray[np.float32], ...]
@@ -60,9 +64,7 @@ def build(onnx_path: Path, engine: str, threads: int, *, streams: int = 1, gpu: 
 def available() -> tuple[str, ...]:
     """The engines that work on this machine, in the order in which they are tried."""
     try:
-        import openvino
-
-        capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capabilities = runtimes.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (ImportError, RuntimeError):  # no wheel for this machine, or a CPU that it does not support
         return (ONNXRUNTIME,)
     return ENGINES if "BF16" in capabilities else (OPENVINO, ONNXRUNTIME)
@@ -70,12 +72,10 @@ def available() -> tuple[str, ...]:
 
 def _openvino(onnx_path: Path, engine: str, threads: int, streams: int) -> Network:
     try:
-        import openvino
-        from openvino.preprocess import PrePostProcessor
-
+        openvino = runtimes.openvino()
         core = openvino.Core()
         # Bytes to fractions within the network: in numpy the same takes a third of the network's own time.
-        steps = PrePostProcessor(core.read_model(onnx_path))
+        steps = openvino.preprocess.PrePostProcessor(core.read_model(onnx_path))
         steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
         steps.input().model().set_layout(openvino.Layout("NCHW"))
         steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
@@ -86,27 +86,30 @@ def _openvino(onnx_path: Path, engine: str, threads: int, streams: int) -> Netwo
             "INFERENCE_PRECISION_HINT": "bf16" if engine == OPENVINO_BF16 else "f32",
         }
         compiled = core.compile_model(steps.build(), "CPU", options)
+        free: LifoQueue[Any] = LifoQueue()
+        for _ in range(streams):
+            free.put(compiled.create_infer_request())
+
+        def run(batch: Batch) -> Outputs:
+            request = free.get()
+            try:
+                request.infer({0: batch}, share_inputs=True)
+                # The request owns its outputs and overwrites them on the next call.
+                return tuple(np.array(request.get_output_tensor(n).data) for n in range(len(request.model_outputs)))
+            finally:
+                free.put(request)
+
+        # OpenVINO's bindings set themselves up at the first call in a process. Two threads that make it at the same
+        # time wait for each other for ever (seen with 2026.4): so it is made here, by one thread at a time.
+        with _first_call:
+            run(np.zeros((1, 64, 64, 3), np.uint8))
     except (ImportError, RuntimeError) as error:
         raise ModelError(model=onnx_path.name, why=N_("OpenVINO cannot run it on this machine")) from error
-    free: LifoQueue[Any] = LifoQueue()
-    for _ in range(streams):
-        free.put(compiled.create_infer_request())
-
-    def run(batch: Batch) -> Outputs:
-        request = free.get()
-        try:
-            request.infer({0: batch}, share_inputs=True)
-            # The request owns its outputs and overwrites them on the next call.
-            return tuple(np.array(request.get_output_tensor(n).data) for n in range(len(request.model_outputs)))
-        finally:
-            free.put(request)
-
     return Network(engine, streams, run)
 
 
 def _onnxruntime(onnx_path: Path, threads: int, streams: int, gpu: bool) -> Network:
-    import onnxruntime
-
+    onnxruntime = runtimes.onnxruntime()
     providers = _providers(onnxruntime.get_available_providers() if gpu else ())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = max(threads // streams, 1)
