@@ -162,10 +162,10 @@ def _checked(tasks: Sequence[Any], files: Sequence[File], control: Control) -> l
         )
     if max(len(tasks), len(files)) > MOST:
         raise BadInput(what=f"{max(len(tasks), len(files))}", why=N_("at most 100 tasks are taken in one request"))
-    for number, one in enumerate(files):
+    for one in files:
         if not one.name.lower().endswith(EXTENSIONS):
             raise BadInput(
-                what=f"{number}: {one.name[:100]}",
+                what=one.name[:100],
                 why=N_("expected a file name that ends in .jpg, .png, .webp, .bmp or .gif"),
             )
     checked: list[dict[str, Any]] = [{"data": {}, "meta": {}} for _ in files]
