@@ -123,7 +123,7 @@ def model_loader(settings: Settings, database: Database, store: FileStore) -> Ca
         path, threads, gpu = store.path(sha256), settings.cpu_threads, settings.device != "cpu"
         if settings.engine:
             return Model.load(path, row.classes, row.image_size, threads, engine=settings.engine, gpu=gpu)
-        best = choose(path, row.image_size, threads, Choices(settings.state_dir), gpu=gpu)
+        best = choose(path, row.image_size, threads, Choices(settings.state_dir), gpu=gpu, sha256=sha256)
         return Model.load(path, row.classes, row.image_size, threads, engine=best.engine, batch=best.batch, gpu=gpu)
 
     return load

@@ -42,7 +42,10 @@ def test_choices_are_kept_in_a_file(tmp_path: Path) -> None:
         choices.put(f"n{number}", CHOICE)
     assert choices.get("a") is None
     assert len(choices.all()) == KEPT
-    for damage in ("", "[]", '{"a": {"engine": "x"}}', '{"a": 1}'):
+    assert choices.of_model("f" * 64) is choices.of_model(None) is None
+    choices.loaded("f" * 64, "n7")
+    assert Choices(tmp_path).of_model("f" * 64) == CHOICE
+    for damage in ("", "[]", '{"measured": {"a": {"engine": "x"}}, "models": {}}', '{"a": 1}'):
         (tmp_path / FILE).write_text(damage)
         assert choices.all() == []
     choices.put("a", CHOICE)
@@ -79,6 +82,9 @@ def test_the_fastest_engine_is_chosen_and_remembered(tmp_path: Path, monkeypatch
     assert built == [OPENVINO, ONNXRUNTIME]
     assert selftest.choose(path, 64, 1, Choices(tmp_path)) == choice
     assert built == [OPENVINO, ONNXRUNTIME]
+    assert Choices(tmp_path).of_model("f" * 64) is None
+    selftest.choose(path, 64, 1, Choices(tmp_path), sha256="f" * 64)
+    assert Choices(tmp_path).of_model("f" * 64) == choice
     selftest.choose(path, 96, 1, Choices(tmp_path))  # another size is another question
     assert len(built) == 4
 

@@ -22,6 +22,7 @@ from custom_ai.errors import N_, CustomAIError
 from custom_ai.i18n import terminal_language, translator
 from custom_ai.pipeline import checks, overview
 from custom_ai.services import Services
+from custom_ai.serving.choices import Choices
 from custom_ai.training.weights import describe_available
 
 _MIN_FREE_BYTES = 2_000_000_000
@@ -68,6 +69,7 @@ def _findings(project: int | None, _: Callable[[str], str]) -> Iterator[Finding]
         (N_("Database"), partial(_database, services)),
         (N_("Disk"), partial(_disk, services, _)),
         (N_("Queue"), partial(_queue, services, _)),
+        (N_("Prediction engine"), partial(_engine, services, _)),
         (N_("Base weights"), partial(describe_available, services.settings)),
         (N_("Label Studio"), partial(_label_studio, services)),
         (N_("Web service"), partial(_web, services, _)),
@@ -115,6 +117,21 @@ def _queue(services: Services, _: Callable[[str], str]) -> str:
     except RedisError as error:
         raise Failed(what=_(N_("{error}. Is REDIS_URL right, and the server running?")).format(error=error)) from error
     return url.rpartition("@")[2]
+
+
+def _engine(services: Services, _: Callable[[str], str]) -> str:
+    settings = services.settings
+    if settings.engine:
+        return _(N_("{engine}, as set")).format(engine=settings.engine)
+    measured = Choices(settings.state_dir).all()
+    if not measured:
+        return _(N_("it is measured when a model is first used"))
+    newest = measured[-1]
+    rates = sorted(newest.rates.items(), key=lambda one: -one[1])
+    shown = ", ".join(f"{name} {rate:g}" for name, rate in rates)
+    return _(N_("{engine}; images a second at {size} pixels: {rates}")).format(
+        engine=newest.engine, size=newest.image_size, rates=shown
+    )
 
 
 def _label_studio(services: Services) -> str:

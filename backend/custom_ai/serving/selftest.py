@@ -27,8 +27,10 @@ ROUND_S = 0.2
 _lock = threading.Lock()
 
 
-def choose(onnx_path: Path, image_size: int, threads: int, choices: Choices, *, gpu: bool = True) -> Choice:
-    """The engine and batch for a model; measured when it was not before, on this machine, for this architecture.
+def choose(
+    onnx_path: Path, image_size: int, threads: int, choices: Choices, *, gpu: bool = True, sha256: str = ""
+) -> Choice:
+    """The engine and batch for a model, noted under its ``sha256`` when it has one; measured when it was not before, on this machine, for this architecture.
 
     Engines of reduced precision take part when the model says that its detections stay the same with them. Raises
     ModelError when no engine can run the model.
@@ -42,6 +44,8 @@ def choose(onnx_path: Path, image_size: int, threads: int, choices: Choices, *, 
             found = measure(onnx_path, image_size, threads, engines, facts.architecture, gpu=gpu)
             choices.put(key, found)
             log.info("measured engines at %s pixels, pictures per second: %s", image_size, dict(found.rates))
+        if sha256:
+            choices.loaded(sha256, key)
     return found
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import defer, joinedload
 from custom_ai.pipeline.overview.words import Translate, iso
 from custom_ai.pipeline.review import live_scores
 from custom_ai.services import Services
+from custom_ai.serving.choices import Choices
 from custom_ai.state.journal import render
 from custom_ai.state.tables import Candidate, Promotion
 
@@ -37,7 +38,18 @@ def models(
             query.order_by(Candidate.id.desc()).options(defer(Candidate.loss), defer(Candidate.recipe))
         ).all()
         live = live_scores(session, project_id, [row.id for row in rows])
-        return [model(row, translate) | {"live": live.get(row.id)} for row in rows]
+        return [model(row, translate) | {"live": live.get(row.id), "engine": engine_of(services, row)} for row in rows]
+
+
+def engine_of(services: Services, row: Candidate) -> dict[str, Any] | None:
+    """What predicts with this model on this machine, and how fast; None when it was never loaded here."""
+    if services.settings.engine:
+        return {"name": services.settings.engine, "images_per_second": None, "others": {}}
+    choice = Choices(services.settings.state_dir).of_model(row.onnx_sha256)
+    if choice is None:
+        return None
+    rates = dict(choice.rates)
+    return {"name": choice.engine, "images_per_second": rates.pop(choice.engine, None), "others": rates}
 
 
 def at_hand(services: Services, project_id: int) -> list[int]:
