@@ -7,12 +7,11 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from custom_ai.errors import N_, CustomAIError, ImageError, LabelStudioUnreachable
 from custom_ai.images import decode_pixels
-from custom_ai.labelstudio.config import Control, LabelConfig, parse_label_config
+from custom_ai.labelstudio.config import Control, parse_label_config
 from custom_ai.labelstudio.images import fetch_image, shown
 from custom_ai.labelstudio.results import backend_result, task_image
 from custom_ai.pipeline import doubts
@@ -115,15 +114,9 @@ def _prepare(services: Services, request: Request) -> _Answer | None:
             return None
         force = in_force(session, candidate)
     kind = None if project.kind is None else LabelKind(project.kind)
-    control = _parsed(request.label_config, request.project_id).control(kind)
+    control = parse_label_config(request.label_config, request.project_id).control(kind)
     threshold = threshold_of(services, control, force.threshold, project.threshold)
     return _Answer(services, candidate, control, force.version, threshold)
-
-
-@lru_cache(maxsize=16)
-def _parsed(label_config: str, project_id: int) -> LabelConfig:
-    """Parsing takes longer than finding the boxes of a small picture, and Label Studio sends the same one again."""
-    return parse_label_config(label_config, project_id)
 
 
 def _one(answer: _Answer, task: Mapping[str, Any]) -> Any:

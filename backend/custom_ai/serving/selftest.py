@@ -30,10 +30,10 @@ _lock = threading.Lock()
 def choose(
     onnx_path: Path, image_size: int, threads: int, choices: Choices, *, gpu: bool = True, sha256: str = ""
 ) -> Choice:
-    """The engine and batch for a model, noted under its ``sha256`` when it has one; measured when it was not before, on this machine, for this architecture.
+    """The engine and batch for a model; measured when it was not before, on this machine, for this architecture.
 
-    Engines of reduced precision take part when the model says that its detections stay the same with them. Raises
-    ModelError when no engine can run the model.
+    What was chosen is noted under the model's ``sha256``, when it is given. Engines of reduced precision take part
+    when the model says that its detections stay the same with them. Raises ModelError when no engine can run it.
     """
     facts = read_metadata(onnx_path)
     engines = usable(facts)
