@@ -13,6 +13,7 @@ from custom_ai.errors import BadInput, Conflict
 from custom_ai.pipeline import inbox, revisions
 from custom_ai.pipeline.shown_version import show
 from custom_ai.pipeline.versions import in_force, model_of, named, newest
+from custom_ai.pipeline.vote import promote
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.tables import AuditEntry, AutoLabelJob, Candidate, Project, Revision, Task
@@ -216,3 +217,15 @@ def test_the_model_serves_on_with_its_threshold(world: ReviewWorld) -> None:
     model = world.model()
     with world.services.database.read() as session:
         assert in_force(session, session.get_one(Candidate, model.id)).version == model.version
+
+
+def test_going_back_to_a_model_whose_pre_labels_lie_below_newer_ones(world: ReviewWorld) -> None:
+    old, new = world.model(), world.model()
+    world.job(old, {1: [0.9]})
+    world.job(new, {1: [0.9]})
+    show(world.services, 1)
+    assert world.studio.model_version == new.version
+    with world.services.database.write() as session:
+        promote(session, session.get_one(Candidate, old.id), by="me", how="person")
+    show(world.services, 1)
+    assert world.studio.model_version == old.version

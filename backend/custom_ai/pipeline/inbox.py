@@ -30,6 +30,7 @@ WAYS_OUT = {
     "auto_label_done": N_("The project page lists the images that failed, with the reasons."),
     "auto_label_failed": N_("Start auto-labelling again: it goes on with the images that are left."),
     "pre_labels_failed": N_("Do it again: it goes on where it has ended."),
+    "revise_failed": N_("Do it again: it goes on where it has ended."),
     "project_problem": N_(
         "Correct the labelling config in Label Studio (Settings, Labeling Interface); it is read again by itself."
     ),

@@ -128,6 +128,8 @@ def retry_job(services: Services, job_id: int, *, by: str) -> int:
         job = _get(session, job_id)
         if job.status not in ("done", "failed"):
             raise Conflict(why=N_("only a job that has ended can be tried again"))
+        if work.active(session, Revision, job.project_id) is not None:
+            raise Conflict(why=BUSY)
         chunks.try_again(session, job_id)
         waiting = job_counts(session, job_id)["waiting"]
         if not waiting and job.gathered:

@@ -17,6 +17,7 @@ from custom_ai.errors import N_, Conflict, NotFound
 from custom_ai.labelstudio.tabs import make_tab, remove_tab, tabs
 from custom_ai.labelstudio.tasks import condition
 from custom_ai.pipeline.found import found_of
+from custom_ai.pipeline.versions import in_force
 from custom_ai.services import Services
 from custom_ai.state.journal import record
 from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Candidate, Project, Task
@@ -29,6 +30,8 @@ MOST = 100
 """Tasks in the tab: some hours of work."""
 POOL = 1500
 """The most doubtful pre-labels among which different ones are looked for; the work grows with its square."""
+LOOKED_AT = 20_000
+"""Of so many pre-labels the most useful ones are found in seconds; those of older jobs wait until then."""
 _AT_ONCE = 2000
 
 
@@ -83,13 +86,17 @@ def most_useful(services: Services, project_id: int, count: int = MOST) -> list[
         ).all()
     seen: set[int] = set()
     for job in jobs:
+        with services.database.read() as session:
+            threshold = in_force(session, job.candidate).threshold
+        threshold = job.threshold if threshold is None else threshold
+        limits, level = _limits(job.candidate, threshold), 0.25 if threshold is None else threshold
         after = 0
-        while some := _waiting(services, job, after):
+        while len(seen) < LOOKED_AT and (some := _waiting(services, job, after)):
             after = some[-1]
             new = [task for task in some if task not in seen]
             seen.update(new)
             for task, found in found_of(services, job, new).items():
-                doubts[task] = doubt(found, _limits(job.candidate, job.threshold), job.threshold or 0.25)
+                doubts[task] = doubt(found, limits, level)
                 boxes[task] = found
             classes.update(dict.fromkeys(job.candidate.classes))
             best = sorted(doubts, key=lambda task: (-doubts[task], task))[:POOL]

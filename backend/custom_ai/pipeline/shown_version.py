@@ -12,7 +12,7 @@ from custom_ai.pipeline.versions import in_force, model_of
 from custom_ai.pipeline.vote import champion
 from custom_ai.services import Services
 from custom_ai.state.journal import SYSTEM, record
-from custom_ai.state.tables import Project, Task
+from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Candidate, Project, Task
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def wanted_version(session: Session, project_id: int) -> str | None:
     best = champion(session, project_id)
     if best is not None:
         force = in_force(session, best).version
-        if force in there:
+        if force in there or _has_labelled(session, best):
             return force
         others = [version for version in there if model_of(version, project_id) == best.id]
         if others:
@@ -68,3 +68,20 @@ def wanted_version(session: Session, project_id: int) -> str | None:
         select(Task.task_id).where(Task.project_id == project_id, Task.predicted_version.is_not(None)).limit(1)
     )
     return shown if anywhere is not None else None
+
+
+def _has_labelled(session: Session, model: Candidate) -> bool:
+    """Whether a job of this model stands on an untouched task, perhaps below the pre-label of a newer model."""
+    found = session.scalar(
+        select(AutoLabelItem.task_id)
+        .join(AutoLabelJob, AutoLabelJob.id == AutoLabelItem.job_id)
+        .join(Task, (Task.project_id == AutoLabelJob.project_id) & (Task.task_id == AutoLabelItem.task_id))
+        .where(
+            AutoLabelJob.candidate_id == model.id,
+            AutoLabelJob.rolled_back_at.is_(None),
+            AutoLabelItem.status == "done",
+            ~Task.touched,
+        )
+        .limit(1)
+    )
+    return found is not None
