@@ -38,20 +38,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import engine as engine_benchmark
 import psutil
+from engine import exported, trained_weights
 from pictures import make_folder, read_folder
 from sqlalchemy import select
 from stack import Stack, eventually
 
 from custom_ai.demo.label_studio_server import LabelStudioServer, _free_port
+from custom_ai.images import decode_pixels
 from custom_ai.labelstudio.config import template
 from custom_ai.labelstudio.images import fetch_image
 from custom_ai.pipeline import overview
 from custom_ai.pipeline.auto_label import auto_label
 from custom_ai.pipeline.label import request_auto_label
 from custom_ai.services import Services
+from custom_ai.serving.stream import Picture
 from custom_ai.state.tables import Candidate, Run, Task
+from custom_ai.training.yolo import prepare_environment
 from custom_ai.wiring import build, load_settings
 from stand_in import StandIn, standing_in
 
@@ -75,13 +78,14 @@ def main() -> None:
 
 
 def _speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    prepare_environment(folder)
     classes, images = read_folder(options.data) if options.data else make_folder(folder / "scenes", options.pictures)
-    weights = engine_benchmark._weights(options, classes, images, folder)
+    weights = trained_weights(options.weights, options.passes, options.threads, classes, images, folder)
     files = folder / "pictures"
     files.mkdir()
     for image in images:
         shutil.copy(image.path, files / image.path.name)
-    model = engine_benchmark._exported(weights, files, classes, options.imgsz, folder / "model.onnx")
+    model = exported(weights, sorted(files.iterdir()), classes, options.imgsz, folder / "model.onnx")
     executable = Path(os.environ.get("CUSTOM_AI_TEST_LABEL_STUDIO", ROOT / ".venv-label-studio/bin/label-studio"))
     seconds: dict[str, list[float]] = {name: [] for name in ("ours", "script", "floor", "network")}
     with LabelStudioServer(executable, folder / "label-studio") as studio, _running(studio, folder) as stack:
@@ -199,19 +203,12 @@ def _network(
     services: Services, files: Path, model: Path, classes: Sequence[str], options: argparse.Namespace
 ) -> float:
     """Seconds per image of the network alone, from files in memory to boxes, on an otherwise idle machine."""
-    import numpy as np
-
-    from custom_ai.images import decode_upright
-    from custom_ai.serving.stream import Picture
-    from custom_ai.types import ImageSize
-
     loaded = services.models.get(services.store.put(model))
     contents = [path.read_bytes() for path in sorted(files.iterdir())]
     contents = [contents[number % len(contents)] for number in range(options.tasks)]
 
     def read(content: bytes) -> Picture:
-        image = decode_upright(content, "", 10**9)
-        return Picture(np.asarray(image), ImageSize(*image.size))
+        return Picture(*decode_pixels(content, "", 10**9, loaded.side))
 
     list(loaded.predict_many(contents[:16], read, SCORE))
     started = time.perf_counter()

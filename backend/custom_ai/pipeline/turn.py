@@ -16,13 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select, update
 
 from custom_ai.errors import N_, CustomAIError
-from custom_ai.images import decode_upright
+from custom_ai.images import decode_pixels, decode_upright
 from custom_ai.labelstudio.predictions import PUSH_PREDICTIONS
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline import chunks, found
@@ -33,7 +34,7 @@ from custom_ai.pipeline.found import Seen, rounded
 from custom_ai.pipeline.label_end import apply_champion
 from custom_ai.pipeline.look import control_of
 from custom_ai.pipeline.pictures import Download, above, download_many, load_model, lowest, threshold_of
-from custom_ai.pipeline.prepare import prepare_of
+from custom_ai.pipeline.prepare import prepare_of, unchanged
 from custom_ai.pipeline.which_tasks import takes_touched
 from custom_ai.services import Services
 from custom_ai.state.journal import reason, reason_of
@@ -92,7 +93,7 @@ class Turn:
             if first is not None:
                 # Loaded only when there is something to look at: some turns just push.
                 model = load_model(self._services, self._job.candidate)
-                looks = model.predict_many(chain([first], files), self._decoded, self._floor)
+                looks = model.predict_many(chain([first], files), partial(self._decoded, model.side), self._floor)
                 with closing(cast("Generator[tuple[Download, Look | CustomAIError]]", looks)):
                     for file, look in looks:
                         self._claims.check()
@@ -100,17 +101,19 @@ class Turn:
                         self._send()
             self._send(last=True)
 
-    def _decoded(self, file: Download) -> Picture:
+    def _decoded(self, side: int, file: Download) -> Picture:
         """Called by several threads."""
         import numpy as np
 
         from custom_ai.serving.stream import Picture
 
+        most = self._services.settings.image_max_pixels
         if isinstance(file.content, CustomAIError):
             raise file.content
-        image = decode_upright(file.content, file.name, self._services.settings.image_max_pixels)
-        pixels = np.asarray(self._prepare(image))
-        return Picture(pixels, ImageSize(image.width, image.height))
+        if self._prepare is unchanged:  # then a large photo need not be decoded in full
+            return Picture(*decode_pixels(file.content, file.name, most, side))
+        image = decode_upright(file.content, file.name, most)
+        return Picture(np.asarray(self._prepare(image)), ImageSize(image.width, image.height))
 
     def _tasks(self) -> Iterator[tuple[int, str]]:
         """(task, image address) of chunk after chunk, claimed when they are needed."""
