@@ -49,7 +49,7 @@ def carry_on(services: Services, row: Revision, job: AutoLabelJob, pulse: Pulse)
             for task, one in sorted(seen.items())
         ]
         report = studio.push_predictions(project_id, ready) if ready else None
-        lost = set() if report is None else {*report.rejected, *report.gone}
+        lost: set[int] = set() if report is None else {*report.rejected, *report.gone}
         has = {task for task in there if task in seen and task not in lost}
         has |= {task for task in there if any(one.version == row.version for one in there[task].predictions)}
         with services.database.write() as session:

@@ -78,7 +78,8 @@ def revise(services: Services, revision_id: int, attempt: int) -> None:
         job = session.get_one(AutoLabelJob, row.job_id)
 
     def do(pulse: Pulse) -> None:
-        (roll_back if row.what == "roll_back" else rethreshold).carry_on(services, row, job, pulse)
+        carry_on = roll_back.carry_on if row.what == "roll_back" else rethreshold.carry_on
+        carry_on(services, row, job, pulse)
         _end(services, row, attempt, "done", None)  # from here on a new threshold is in force
         show(services, row.project_id)
 
