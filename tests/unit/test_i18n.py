@@ -27,7 +27,7 @@ def messages() -> dict[str, str]:
     with (ROOT / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     found = {}
-    for folder in ("backend", "selection_ui"):
+    for folder in ("backend", "plugins", "selection_ui"):
         patterns = [
             (pattern.removeprefix(f"{folder}/"), method)
             for pattern, method in methods
