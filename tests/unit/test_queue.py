@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 from custom_ai import queue
@@ -58,6 +60,29 @@ def test_what_was_queued_survives_a_restart(tmp_path: Path) -> None:
         queue.RqBell(client, 100).ring("auto_label", 3, 1)
     with queue.embedded_server(tmp_path) as url, queue.connect(url) as client:
         assert queue.RqBell(client, 100).waiting("auto_label", 3, 1)
+
+
+def test_a_queue_that_dies_is_started_again_with_what_was_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_WATCH_S", 0.1)
+    with queue.embedded_server(tmp_path) as url, queue.connect(url) as client:
+        queue.RqBell(client, 100).ring("auto_label", 3, 1)
+        time.sleep(1.1)  # what is younger than a second is not on disk
+        os.kill(client.info()["process_id"], signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while not (again := queue.RqBell(client, 100).waiting("auto_label", 3, 1)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert again
+
+
+def test_workers_are_counted_by_the_queue_of_the_job(connection: Redis) -> None:
+    bell = queue.RqBell(connection, 100)
+    assert bell.workers("auto_label") == 0
+    for number in (1, 2):
+        worker = Worker([queue.LABEL], connection=connection, serializer=JSONSerializer, name=f"label-{number}")
+        worker.register_birth()
+    assert (bell.workers("auto_label"), bell.workers("train")) == (2, 0)
 
 
 def test_the_clock_ends_with_its_parent(tmp_path: Path) -> None:
