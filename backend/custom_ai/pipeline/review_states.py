@@ -7,7 +7,7 @@ a review), ``accepted`` (submitted as it was pre-labelled), ``corrected`` (submi
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, Conflict
@@ -91,7 +91,7 @@ _PREDICTED = Task.predicted_version.is_not(None)
 
 def _reviewed(session: Session, project_id: int, conditions: list[ColumnElement[bool]]) -> dict[bool, int]:
     """Tasks whose present annotation was made from a pre-label of ours, by whether it was changed."""
-    each: Select[tuple[int, int]] = (
+    each = (
         select(Review.task_id, func.max(_CHANGED).label("changed"))
         .join(
             Task,
