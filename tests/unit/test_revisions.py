@@ -11,12 +11,13 @@ from sqlalchemy import select
 
 from custom_ai.errors import BadInput, Conflict
 from custom_ai.pipeline import inbox, revisions
+from custom_ai.pipeline.label import label_new_tasks
 from custom_ai.pipeline.shown_version import show
 from custom_ai.pipeline.versions import in_force, model_of, named, newest
 from custom_ai.pipeline.vote import promote
 from custom_ai.services import Services
 from custom_ai.state import work
-from custom_ai.state.tables import AuditEntry, AutoLabelJob, Candidate, Project, Revision, Task
+from custom_ai.state.tables import AuditEntry, AutoLabelItem, AutoLabelJob, Candidate, Project, Revision, Task
 from support import WritingBell
 
 
@@ -229,3 +230,18 @@ def test_going_back_to_a_model_whose_pre_labels_lie_below_newer_ones(world: Revi
         promote(session, session.get_one(Candidate, old.id), by="me", how="person")
     show(world.services, 1)
     assert world.studio.model_version == old.version
+
+
+def test_the_rule_for_new_imports_does_not_label_again_what_was_taken_back(world: ReviewWorld) -> None:
+    model = world.model()
+    job = world.job(model, {1: [0.9], 2: [0.9]})
+    with world.services.database.write() as session:
+        session.get_one(Project, 1).auto_label = True
+    revision = revisions.request_roll_back(world.services, job.id, by="ann")
+    label_new_tasks(world.services, 1)  # waits for the change
+    do(world.services, revision)
+    label_new_tasks(world.services, 1)
+    with world.services.database.read() as session:
+        (new,) = session.scalars(select(AutoLabelJob).where(AutoLabelJob.trigger == "import")).all()
+        tasks = session.scalars(select(AutoLabelItem.task_id).where(AutoLabelItem.job_id == new.id)).all()
+    assert sorted(tasks) == [3, 4, 5, 6, 7, 8]

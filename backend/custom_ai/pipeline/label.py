@@ -228,12 +228,16 @@ def _add_job(
 def _new_tasks(session: Session, project: Project, best: Candidate) -> list[int]:
     """Untouched tasks that came after the rule was switched on and that none of our models has labelled.
 
-    What this model failed on is left out: a rule must not try a broken image for ever.
+    What this model failed on is left out: a rule must not try a broken image for ever. So is what a person has
+    taken back.
     """
-    failed = (
+    not_again = (
         select(AutoLabelItem.task_id)
         .join(AutoLabelJob, AutoLabelJob.id == AutoLabelItem.job_id)
-        .where(AutoLabelJob.candidate_id == best.id, AutoLabelItem.status == "failed")
+        .where(
+            AutoLabelJob.candidate_id == best.id,
+            (AutoLabelItem.status == "failed") | AutoLabelJob.rolled_back_at.is_not(None),
+        )
     )
     return list(
         session.scalars(
@@ -243,7 +247,7 @@ def _new_tasks(session: Session, project: Project, best: Candidate) -> list[int]
                 ~Task.touched,
                 Task.task_id > project.auto_label_after,
                 Task.predicted_version.is_(None),
-                Task.task_id.not_in(failed),
+                Task.task_id.not_in(not_again),
             )
             .order_by(Task.task_id)
         )
