@@ -9,6 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy import select
+from sqlalchemy.orm import load_only
+
 from custom_ai.errors import N_, CustomAIError, ImageError, LabelStudioUnreachable
 from custom_ai.images import decode_pixels
 from custom_ai.labelstudio.config import Control, parse_label_config
@@ -18,11 +21,10 @@ from custom_ai.pipeline import doubts
 from custom_ai.pipeline.label import request_auto_label
 from custom_ai.pipeline.pictures import Download, above, download_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.versions import in_force
-from custom_ai.pipeline.vote import champion
 from custom_ai.pipeline.which_tasks import Which
 from custom_ai.services import Services
 from custom_ai.state.journal import SYSTEM, notify
-from custom_ai.state.tables import Candidate, Project
+from custom_ai.state.tables import Candidate, Project, Promotion
 from custom_ai.types import LabelKind
 
 if TYPE_CHECKING:
@@ -108,14 +110,21 @@ def predict(services: Services, request: Request) -> list[Any]:
 def _prepare(services: Services, request: Request) -> _Answer | None:
     """None when no model serves the project. Raises LabelConfigError."""
     with services.database.read() as session:
-        candidate = champion(session, request.project_id)
-        project = session.get(Project, request.project_id)
-        if candidate is None or project is None:
+        # One query, without the curves and scores of the model: reading those takes as long as a small network.
+        row = session.execute(
+            select(Candidate, Project.kind, Project.threshold)
+            .join(Promotion, Promotion.candidate_id == Candidate.id)
+            .join(Project, Project.id == Promotion.project_id)
+            .where(Promotion.project_id == request.project_id, Promotion.active)
+            .options(load_only(Candidate.project_id, Candidate.onnx_sha256, Candidate.thresholds))
+        ).one_or_none()
+        if row is None:
             return None
+        candidate, kind_name, own_threshold = row
         force = in_force(session, candidate)
-    kind = None if project.kind is None else LabelKind(project.kind)
+    kind = None if kind_name is None else LabelKind(kind_name)
     control = parse_label_config(request.label_config, request.project_id).control(kind)
-    threshold = threshold_of(services, control, force.threshold, project.threshold)
+    threshold = threshold_of(services, control, force.threshold, own_threshold)
     return _Answer(services, candidate, control, force.version, threshold)
 
 
