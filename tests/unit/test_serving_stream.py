@@ -106,3 +106,25 @@ def test_reading_overlaps_with_the_network() -> None:
     started = time.monotonic()
     assert len(list(model.predict_many(range(20), read))) == 20
     assert time.monotonic() - started < 0.33
+
+
+def test_callers_at_the_same_time_do_not_share_their_threads() -> None:
+    """Who is alone gets all threads for one picture; who is not, one of them."""
+    used: list[str] = []
+
+    def network(name: str) -> Network:
+        def run(batch: Batch) -> Outputs:
+            used.append(name)
+            time.sleep(0.05)
+            return (np.zeros((len(batch), 6, 1), np.float32),)
+
+        return Network(name, 2, run)
+
+    model = Model(network("alone"), CLASSES, 64, bulk=lambda: network("together"))
+    threads = [threading.Thread(target=model.predict, args=([red(64, 64, 1)],)) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    model.predict([red(64, 64, 1)])
+    assert used == ["alone", "together", "together", "together", "alone"]
