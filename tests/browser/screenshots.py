@@ -1,6 +1,8 @@
 """Take the pictures of the documentation from the real pages: ``make screenshots``.
 
-A real Label Studio, real workers and models that are really trained (on generated images) stand behind them.
+A real Label Studio, real workers and models that are really trained (on generated images) stand behind them. Models
+that start from nothing would find little in so short a time: base weights are fetched, or CUSTOM_AI_BASE_WEIGHTS names
+a file.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def main() -> None:
     ):
         stack = Stack(
             there, Path(scratch, "custom-ai"), candidate_passes=4000, candidate_seconds=arguments.seconds,
-            forecast_seconds=40,
+            forecast_seconds=40, download_weights=True,
         )  # fmt: skip
         stack.start()
         try:

@@ -82,6 +82,8 @@ def test_the_dashboards_figures_are_those_of_the_api(owner: Person, trained: Tra
         "Untouched": str(UNTOUCHED),
         "Pre-labelled": "0",
         "To review": "0",
+        "Accepted as pre-labelled": "0",
+        "Corrected": "0",
     }
     shown = page.locator("[data-live=run] .count").all_inner_texts()
     assert [one.rpartition("mAP ")[2] for one in shown] == [f"{one['map50']:.0%}" for one in trained.run["candidates"]]
@@ -206,6 +208,6 @@ def test_pre_labels_are_seen_in_label_studio(owner: Person, labelled: Any, proje
 def test_the_dashboard_after_it_all(owner: Person, labelled: Any, project: Project) -> None:
     page = owner.open(project.path)
     facts = page.locator("[data-live=labels] dd").all_inner_texts()
-    assert facts[3:] == [str(UNTOUCHED - 3), str(UNTOUCHED - 3)]
+    assert facts[3:] == [str(UNTOUCHED - 3), str(UNTOUCHED - 3), "0", "0"]
     expect(page.get_by_role("listitem").filter(has_text=labelled["model"]).first).to_contain_text("in use")
     check(page)

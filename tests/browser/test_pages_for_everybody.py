@@ -42,12 +42,14 @@ def paths(stack: Stack, labelled: Any, voted: Any, project: Project) -> dict[str
         "report": f"/models/{winner}",
         "data": f"/runs/{run}/data",
         "thresholds": f"/models/{winner}/thresholds",
+        "preview": f"/models/{winner}/preview",
+        "auto-labelling": f"/auto-label/{labelled['id']}",
         "account": "/account",
     }
 
 
 PAGES = ("projects", "new project", "unconnected", "dashboard", "notifications", "runs", "result", "report", "data",
-         "thresholds", "account")  # fmt: skip
+         "thresholds", "preview", "auto-labelling", "account")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAGES)
