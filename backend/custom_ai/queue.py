@@ -21,6 +21,8 @@ from rq.serializers import JSONSerializer
 log = logging.getLogger(__name__)
 
 TRAIN, LABEL, IMPORT, DEFAULT = "train", "label", "import", "default"
+ALL = (TRAIN, DEFAULT, LABEL, IMPORT)
+"""A worker on all of them takes what stands in the first one first."""
 _LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": IMPORT, "revise": DEFAULT}
 """What takes minutes or hours has queues of its own: what takes seconds must not wait for it."""
 _SHORT_TIMEOUT_S = 900

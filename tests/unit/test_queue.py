@@ -33,6 +33,22 @@ def test_ringing_puts_ids_and_nothing_else_on_the_queue(connection: Redis) -> No
     assert (job.func_name, list(job.args), job.timeout) == ("custom_ai.jobs.train", [7, 1], 100)
 
 
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ("train", "train"),
+        ("auto_label", "label"),
+        ("import_archive", "import"),
+        ("look", "default"),
+        ("tick", "default"),
+    ],
+)
+def test_what_takes_long_keeps_nothing_else_waiting(connection: Redis, job: str, name: str) -> None:
+    queue.RqBell(connection, 100).ring(job, 1)
+    queues = {one: Queue(one, connection=connection, serializer=JSONSerializer).count for one in queue.ALL}
+    assert queues == {one: int(one == name) for one in queue.ALL}
+
+
 def test_a_delayed_ring_waits_too(connection: Redis) -> None:
     bell = queue.RqBell(connection, 100)
     bell.ring("look", 7, delay_s=60)

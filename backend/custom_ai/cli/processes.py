@@ -70,10 +70,10 @@ def worker(
 ) -> None:
     """Work on the queues; the one on `default` also keeps the clock (lost jobs, lost webhooks)."""
     settings = wiring.settings_of_this_process()
-    names = queues or [queue.TRAIN, queue.DEFAULT, queue.LABEL, queue.IMPORT]
+    names = queues or list(queue.ALL)
     for name in names:
-        if name not in (queue.TRAIN, queue.LABEL, queue.IMPORT, queue.DEFAULT):
-            raise typer.BadParameter(f"there is no queue {name!r}; there are: train, label, import, default")
+        if name not in queue.ALL:
+            raise typer.BadParameter(f"there is no queue {name!r}; there are: {', '.join(queue.ALL)}")
     connection = wiring.redis_of(settings)
     clock = _start_clock() if queue.DEFAULT in names else None
     _import_what_jobs_need()
