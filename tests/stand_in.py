@@ -50,7 +50,7 @@ class StandIn:
         return len(rows)
 
     def rows(self, query: str, page_size: int) -> list[dict[str, Any]]:
-        """Rows of the task list; one for each prediction that meets a condition on predictions."""
+        """Rows of the task list."""
         self.asked += 1
         low, high, after, version = self.tasks.start, self.tasks.stop, 0, None
         for item in json.loads(query)["filters"]["items"]:
@@ -64,9 +64,11 @@ class StandIn:
         found = []
         with self._lock:
             for task in range(max(low, after + 1), high):
-                ours = list(self.predictions[task].values())
-                times = 1 if version is None else ours.count(version)
-                found += [{"id": task, "predictions_model_versions": ",".join(ours)}] * times
+                stored = [{"id": id, "model_version": one} for id, one in self.predictions[task].items()]
+                versions = self.predictions[task].values()
+                if version is None or version in versions:
+                    listed = ",".join(sorted(set(versions)))
+                    found.append({"id": task, "predictions_model_versions": listed, "predictions": stored})
                 if len(found) >= page_size:
                     break
         return found[:page_size]

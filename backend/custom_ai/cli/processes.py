@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -76,7 +77,7 @@ def worker(
             raise typer.BadParameter(f"there is no queue {name!r}; there are: {', '.join(queue.ALL)}")
     connection = wiring.redis_of(settings)
     clock = _start_clock() if queue.DEFAULT in names else None
-    _import_what_jobs_need()
+    _import_what_jobs_need(names)
     try:
         queue.work(connection, names)
     finally:
@@ -97,9 +98,14 @@ def _start_clock() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code])
 
 
-def _import_what_jobs_need() -> None:
+def _import_what_jobs_need(names: list[str]) -> None:
     """Import once what every forked job needs; not torch, which must start in a fresh process."""
-    import custom_ai.jobs  # noqa: F401
+    modules = ["custom_ai.jobs"]
+    if queue.LABEL in names:  # half a second of each auto-labelling job
+        modules += ["label_studio_sdk.label_interface", "custom_ai.serving.engine", "openvino"]
+    for module in modules:
+        with contextlib.suppress(ImportError):  # OpenVINO has no wheel for some machines
+            importlib.import_module(module)
 
 
 class _Family:

@@ -14,6 +14,10 @@ PUSH_PREDICTIONS = 500
 PUSH_TIMEOUT_S = 120.0
 DELETE_TIMEOUT_S = 600.0
 """Label Studio on SQLite deletes about 340 predictions a second, in the request."""
+READ_TASKS = 200
+"""Tasks read at once with all that belongs to them."""
+CLOSE = 10
+"""Tasks whose ids differ by no more are read together, with those in between."""
 COLUMN_CHARS = 500
 """Where Label Studio cuts the texts of its task list."""
 
@@ -84,30 +88,22 @@ class Predictions(Tasks):
         return found if among is None else found.intersection(among)
 
     def remove_second_predictions(self, project_id: int, version: str, *, among: Collection[int]) -> int:
-        """Of several predictions of one version keep the oldest of each task; returns how many were removed."""
-        if not among:
-            return 0
-        limits = {"min": min(among), "max": max(among)}
-        items = [
-            condition("predictions_model_versions", "contains", "List", [version]),
-            condition("id", "in", "Number", limits),
-        ]
-        seen: set[int] = set()
-        suspects: set[int] = set()
-        # Label Studio repeats a row for each prediction that meets the condition, but not across pages.
-        for number, row in enumerate(self.rows(project_id, items, IDS_PER_PAGE, include="id"), 1):
-            task = int(row["id"])
-            if task in seen or number % IDS_PER_PAGE == 0:
-                suspects.add(task)
-            seen.add(task)
-        removed = 0
-        for task in sorted(suspects.intersection(among)):
-            stored = self.session.get("/api/predictions/", {"task": task})
-            ours = sorted(int(one["id"]) for one in stored if one.get("model_version") == version)
-            for prediction in ours[1:]:
-                with suppress(LabelStudioMissing):
-                    self.session.delete_json(f"/api/predictions/{prediction}/", missing=(N_("prediction"), prediction))
-                    removed += 1
+        """Of several predictions of one version keep the oldest of each task; returns how many were removed.
+
+        Reads the tasks in full: the task list does not tell how many predictions of a version there are.
+        """
+        wanted, removed = set(among), 0
+        for first, last in _stretches(wanted):
+            items = [condition("id", "in", "Number", {"min": first, "max": last})]
+            for task in self.rows(project_id, items, READ_TASKS, fields="all"):
+                if task["id"] not in wanted:
+                    continue
+                ours = sorted(int(one["id"]) for one in task["predictions"] if one.get("model_version") == version)
+                for prediction in ours[1:]:
+                    with suppress(LabelStudioMissing):
+                        missing = (N_("prediction"), prediction)
+                        self.session.delete_json(f"/api/predictions/{prediction}/", missing=missing)
+                        removed += 1
         return removed
 
     def delete_predictions_of_version(self, project_id: int, version: str) -> int:
@@ -168,3 +164,14 @@ class Predictions(Tasks):
             return False
         stored = self.session.get("/api/predictions/", {"task": int(row["id"])})
         return any(prediction.get("model_version") == version for prediction in stored)
+
+
+def _stretches(tasks: Collection[int]) -> list[tuple[int, int]]:
+    """The first and the last of tasks that lie close together, so that few others are read with them."""
+    found: list[tuple[int, int]] = []
+    for task in sorted(tasks):
+        if found and task - found[-1][1] <= CLOSE:
+            found[-1] = (found[-1][0], task)
+        else:
+            found.append((task, task))
+    return found
