@@ -49,7 +49,6 @@ SIZES = (640, 320)
 KINDS = ("ours", "default", "best")
 SCORE = 0.25
 """Ultralytics' default threshold; both use it."""
-TRAINED_AT = 320
 
 
 def main() -> None:
@@ -113,7 +112,6 @@ def trained_weights(
         choose_recipes(summarise(data), settings)[0],
         architecture="" if weights else "yolov5n",
         base_weights="given" if weights else "",
-        image_size=TRAINED_AT,
         passes=passes,
         seconds=120.0,
     )
@@ -221,7 +219,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--weights", type=Path, help="a checkpoint of ultralytics' for boxes; default: a random start")
     add("--data", type=Path, help="a folder in YOLO format; default: generated scenes")
-    add("--passes", type=int, default=400, help="pictures to train with before; 0: not at all")
+    add("--passes", type=int, default=1000, help="pictures to train with before; 0: not at all")
     add("--pictures", type=int, default=96)
     add("--rounds", type=int, default=5)
     add("--threads", type=int, default=os.cpu_count() or 1)

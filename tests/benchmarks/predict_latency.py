@@ -304,7 +304,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--weights", type=Path, help="a checkpoint of ultralytics' for boxes; default: a random start")
     add("--data", type=Path, help="a folder in YOLO format; default: generated scenes")
-    add("--passes", type=int, default=400, help="pictures to train with before; 0: not at all")
+    add("--passes", type=int, default=1000, help="pictures to train with before; 0: not at all")
     add("--imgsz", type=int, default=640)
     add("--requests", type=int, default=100, help="answers per round and number of annotators")
     add("--rounds", type=int, default=3)
