@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     """How long one download of base weights may take before training goes on without."""
     device: str = Field("", validation_alias=_also("device", "DEVICE"))
     """cpu, cuda:0, ...; empty: a GPU when there is one."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, validation_alias=_also("threads"))
     """CPU threads for training and predicting; 0: as many as there are cores for this process."""
     engine: Literal["", "openvino", "openvino-bf16", "onnxruntime"] = Field("")
     """What predicts; empty: what is the fastest on this machine with the same result (measured once per network)."""
@@ -197,10 +197,17 @@ def load_settings(file: Path | None = None, **overrides: object) -> Settings:
                 del values[name]
     values.update(overrides)
     try:
-        return Settings(**values)  # type: ignore[arg-type]
+        # By the first alias: pydantic-settings would take "threads" for THREADS, the customary name of web_threads.
+        return Settings(**{_alias(name): value for name, value in values.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise SettingsError(name=".".join(str(part) for part in first["loc"]), why=first["msg"]) from error
+
+
+def _alias(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field else None
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name
 
 
 def _in_environment(name: str) -> bool:
