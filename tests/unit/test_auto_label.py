@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from label_world import SCORE, make_labelling, picture
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from custom_ai.errors import BadInput, Conflict, LabelStudioMissing
 from custom_ai.pipeline import chunks, overview, turn
@@ -182,6 +183,25 @@ def test_label_studio_away_only_delays(services: Services, studio: StandIn, monk
     assert "does not answer" in job["reason"]
     assert job["tasks"]["total"] == len(TASKS)
     studio.down, studio.push = False, real  # type: ignore[method-assign]
+    look_after(services, job_id)
+    auto_label(services, *rung(services)[-1])
+    assert shown(services, job_id)["status"] == "done"
+    assert studio.versions() == {task: [VERSION] for task in TASKS}
+
+
+def test_a_database_that_is_away_only_delays(
+    services: Services, studio: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = request_auto_label(services, 1, by="me")
+
+    def away(*_: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("the connection is lost"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chunks, "finish", away)
+        auto_label(services, job_id, 1)
+    assert shown(services, job_id)["status"] == "running"
+    lose(services)
     look_after(services, job_id)
     auto_label(services, *rung(services)[-1])
     assert shown(services, job_id)["status"] == "done"

@@ -12,6 +12,7 @@ import os
 import socket
 
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from custom_ai import exhaustion
 from custom_ai.errors import N_, Cancelled, CustomAIError, LabelStudioUnreachable
@@ -53,6 +54,10 @@ def auto_label(services: Services, job_id: int, attempt: int) -> None:
         log.warning("auto-label job %s failed: %s", job_id, error)
         fail(services, job_id, reason_of(error))
         over = False
+    except OperationalError:
+        # The database is away: nothing can be noted, so the chunks are lost, and the tick goes on with them later.
+        log.exception("auto-label job %s waits for the database", job_id)
+        return
     except Exception as error:
         log.exception("auto-label job %s failed", job_id)
         known = exhaustion.explain(error, services.settings.state_dir)
