@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 BACKEND = ROOT / "backend" / "custom_ai"
 
 LAYERS = [
-    {"types", "errors", "cores"},
+    {"types", "errors", "cores", "plugins"},
     {
         "geometry",
         "shapes",
@@ -102,7 +102,9 @@ def test_pages_know_the_pipeline_but_not_the_web_process(file: Path) -> None:
 @pytest.mark.parametrize("file", list((ROOT / "plugins" / "custom_ai_deid").glob("*.py")), ids=lambda file: file.name)
 def test_hiding_faces_needs_no_label_studio_and_no_database(file: Path) -> None:
     for module in runtime_imports(file):
-        assert module.startswith(("custom_ai_deid", "custom_ai.errors", "custom_ai.serving.runtimes"))
+        assert module.startswith(
+            ("custom_ai_deid", "custom_ai.errors", "custom_ai.plugins", "custom_ai.serving.runtimes")
+        )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_the_story_does_not_load_the_heavy_machinery(module: str, absent: set[st
     assert loaded.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["types", "errors", "geometry", "shapes", "policy"])
+@pytest.mark.parametrize("module", ["types", "errors", "geometry", "plugins", "shapes", "policy"])
 def test_the_core_needs_the_standard_library_only(module: str) -> None:
     code = (
         "import sys; before = set(sys.modules); "

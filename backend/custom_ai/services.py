@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from custom_ai.errors import N_, SettingsError
+
 if TYPE_CHECKING:
     from custom_ai.labelstudio.client import LabelStudio
+    from custom_ai.plugins import Hider
     from custom_ai.serving.cache import ModelCache
     from custom_ai.serving.engine import Model
     from custom_ai.settings import Settings
@@ -30,6 +33,11 @@ class Bell(Protocol):
         """How many workers could do such a job at the same time; 0 when that is not known."""
 
 
+def no_hider(name: str) -> Hider:
+    """There are no plug-ins that change images. Raises SettingsError."""
+    raise SettingsError(name=f"preprocessor {name!r}", why=N_("it is not installed"))
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything a pipeline function may need."""
@@ -44,3 +52,5 @@ class Services:
     """The trainer of that name, found by entry point."""
     models: ModelCache[Model]
     """Exported models by their sha256, loaded once per process."""
+    hider: Callable[[str], Hider] = no_hider
+    """What hides something in images, by the name of its entry point; made once per process."""

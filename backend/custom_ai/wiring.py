@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from custom_ai.store import FileStore
 from custom_ai.training.contract import Trainer
 
 if TYPE_CHECKING:
+    from custom_ai.plugins import Hider
     from custom_ai.serving.engine import Model
 
 SETTINGS_FILE = "CUSTOM_AI_SETTINGS"
@@ -81,6 +82,7 @@ def build(settings: Settings, *, retry_s: float | None = None, need_queue: bool 
         label_studio=LabelStudio(session),
         trainer=trainer,
         models=ModelCache(_MODELS_KEPT, model_loader(settings, database, store)),
+        hider=cache(partial(hider, settings)),
     )
 
 
@@ -103,6 +105,15 @@ def trainer(name: str) -> Trainer:
     if name not in found:
         raise SettingsError(name=f"trainer {name!r}", why=f"installed are: {', '.join(sorted(found)) or '-'}")
     made: Trainer = found[name].load()()
+    return made
+
+
+def hider(settings: Settings, name: str) -> Hider:
+    """The plug-in with this entry point's name. Raises SettingsError naming those that there are, or ModelError."""
+    found = {one.name: one for one in entry_points(group="custom_ai.preprocessors")}
+    if name not in found:
+        raise SettingsError(name=f"preprocessor {name!r}", why=f"installed are: {', '.join(sorted(found)) or '-'}")
+    made: Hider = found[name].load()(threads=settings.cpu_threads, max_pixels=settings.image_max_pixels)
     return made
 
 

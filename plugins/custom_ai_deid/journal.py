@@ -15,12 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_ai.plugins import SMALL_PX, UNSURE
 from custom_ai_deid.deidentify import Deidentifier, Done
 
 JOURNAL = "deidentification.jsonl"
 REPORT, TABLE = "deidentification.json", "deidentification.csv"
-SMALL_PX, UNSURE = 20, 0.6
-"""Faces below these are worth a person's look."""
 
 
 @dataclass(frozen=True, slots=True)

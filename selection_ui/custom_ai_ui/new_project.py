@@ -47,6 +47,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 description=request.form.get("description", ""),
                 kind=request.form.get("kind", "box"),
                 classes=importing.classes_in(request.form.get("classes", "")),
+                deidentify=request.form.get("deidentify") == "1",
             )
         except CustomAIError as error:
             return _form(site, request.form.to_dict(), upload_id, error.text(site.translate)), error.status

@@ -10,17 +10,20 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 
+from custom_ai import wiring
 from custom_ai.archive import Picture
-from custom_ai.errors import BadInput, LabelStudioError, LabelStudioMissing, LabelStudioUnreachable
+from custom_ai.errors import BadInput, ImageError, LabelStudioError, LabelStudioMissing, LabelStudioUnreachable
 from custom_ai.labelstudio.uploading import file_name, mark_of
 from custom_ai.pipeline import import_archive as module
 from custom_ai.pipeline import uploads
 from custom_ai.pipeline.import_archive import DUPLICATE, OVER_THE_LIMIT, import_archive
 from custom_ai.pipeline.import_end import drop_leftovers
 from custom_ai.pipeline.importing import cancel_import, classes_in, import_again, left_out, request_import, show
+from custom_ai.plugins import FACES, Hidden
 from custom_ai.services import Services
-from custom_ai.state.tables import Project, now
+from custom_ai.state.tables import ImportItem, Project, now
 from support import services_in
 from zips import Member, make_zip, picture
 
@@ -114,13 +117,15 @@ def services(tmp_path: Path, studio: Studio) -> Iterator[Services]:
     made.database.dispose()
 
 
-def asked(services: Services, folder: Path, members: list[Member], title: str = "Animals") -> int:
+def asked(
+    services: Services, folder: Path, members: list[Member], title: str = "Animals", deidentify: bool = False
+) -> int:
     path = make_zip(folder / "a.zip", members)
     upload = uploads.begin(services, by="ann", name="a.zip", size=path.stat().st_size)["id"]
     with path.open("rb") as file:
         uploads.write(services, upload, by="ann", offset=0, read=file.read)
     uploads.complete(services, upload, by="ann")
-    return request_import(services, by="ann", upload_id=upload, title=title, classes=[("a", "")])
+    return request_import(services, by="ann", upload_id=upload, title=title, classes=[("a", "")], deidentify=deidentify)
 
 
 def pictures(count: int) -> list[Member]:
@@ -131,25 +136,81 @@ def why(services: Services, import_id: int) -> dict[str, str]:
     return {one["name"]: one["reason"] for one in left_out(services, import_id)}
 
 
-def test_everything_in_batches_and_through_the_hands_of_prepare(
-    services: Services, studio: Studio, tmp_path: Path
-) -> None:
-    seen: list[str] = []
-
-    def prepare(one: Picture) -> bytes:
-        seen.append(one.name)
-        return b"something else"
-
+def test_everything_in_batches(services: Services, studio: Studio, tmp_path: Path) -> None:
     number = asked(services, tmp_path, [*pictures(9), ("again.jpg", picture(3))])
-    import_archive(services, number, 1, prepare)
+    import_archive(services, number, 1)
     found = show(services, number)
     assert (found["status"], found["imported"], found["left_out"]) == ("done", 9, 1)
-    assert studio.batches == [4, 4, 1] and seen == [f"{n}.jpg" for n in range(9)]
+    assert studio.batches == [4, 4, 1]
+    assert found["deidentify"] is None
     assert why(services, number) == {"again.jpg": DUPLICATE.format(other="3.jpg")}
     assert studio.connected == [70] == [found["project"]]
     assert "<!-- custom-ai import " in studio.projects_made[70].label_config
     import_archive(services, number, 1)  # rung for twice
     assert len(studio.tasks) == 9
+
+
+def hiding(services: Services, sent: list[bytes]) -> Services:
+    """Services whose plug-in sees no sense in 2.jpg, and two faces, one of them small, in every other image."""
+
+    def hide(data: bytes, name: str) -> Hidden:
+        if name == "2.jpg":
+            raise ImageError(image=name, why="it cannot be checked")
+        sent.append(data)
+        areas = [(1.0, 1.0, 9.0, 9.0, 0.9), (10.0, 1.0, 60.0, 50.0, 0.99)]
+        return Hidden(b"hidden " + name.encode(), areas, 96, 64, "f" * 64)
+
+    return replace(services, hider=lambda name: hide)
+
+
+def test_faces_are_hidden_before_label_studio_gets_anything(
+    services: Services, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents: list[bytes] = []
+    monkeypatch.setattr(
+        module,
+        "send_images",
+        lambda *args: (contents.extend(data for _, data in args[2]), studio.send(*args))[1],
+    )
+    originals: list[bytes] = []
+    number = asked(services, tmp_path, pictures(5), deidentify=True)
+    import_archive(hiding(services, originals), number, 1)
+    assert contents == [b"hidden " + name for name in (b"0.jpg", b"1.jpg", b"3.jpg", b"4.jpg")]
+    assert not {*contents} & {*originals}
+    found = show(services, number)
+    assert found["deidentify"] == {"faces": 8, "images_with_faces": 4, "doubtful": 4}
+    assert why(services, number) == {"2.jpg": "it cannot be checked"}
+    with services.database.read() as session:
+        kept = session.scalars(select(ImportItem.hidden).where(ImportItem.name == "3.jpg")).one()
+    assert kept is not None
+    assert kept["size"] == [96, 64]
+    assert kept["areas"][0] == [1.0, 1.0, 9.0, 9.0, 0.9]
+
+
+def test_without_the_plug_in_nothing_is_sent(services: Services, studio: Studio, tmp_path: Path) -> None:
+    number = asked(services, tmp_path, pictures(2), deidentify=True)
+    import_archive(services, number, 1)
+    found = show(services, number)
+    assert found["status"] == "failed"
+    assert "preprocessor 'faces'" in found["reason"]
+    assert studio.batches == []
+
+
+def test_a_real_face_is_not_in_what_is_sent(
+    services: Services, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = (Path(__file__).parents[1] / "data" / "astronaut.jpg").read_bytes()
+    contents: list[bytes] = []
+    monkeypatch.setattr(
+        module,
+        "send_images",
+        lambda *args: (contents.extend(data for _, data in args[2]), studio.send(*args))[1],
+    )
+    number = asked(services, tmp_path, [("a.jpg", photo)], deidentify=True)
+    real = replace(services, hider=lambda name: wiring.hider(services.settings, name))
+    import_archive(real, number, 1)
+    assert show(services, number)["deidentify"] == {"faces": 1, "images_with_faces": 1, "doubtful": 0}
+    assert real.hider(FACES)(contents[0], "a.jpg").areas == ()
 
 
 def test_more_images_than_allowed(services: Services, studio: Studio, tmp_path: Path) -> None:
@@ -283,13 +344,14 @@ def test_cancelled_in_the_middle(
     number = asked(services, tmp_path, pictures(8))
     monkeypatch.setattr("custom_ai.pipeline.pulse.BEAT_S", 0.01)
 
-    def prepare(one: Picture) -> bytes:
-        if one.name == "3.jpg":
+    def slow(one: Picture) -> tuple[bytes, None]:
+        if one.name == "4.jpg":
             cancel_import(services, number, by="ann")
         time.sleep(0.05)
-        return one.data
+        return one.data, None
 
-    import_archive(services, number, 1, prepare)
+    monkeypatch.setattr(module, "unchanged", slow)
+    import_archive(services, number, 1)
     found = show(services, number)
     assert (found["status"], found["imported"]) == ("cancelled", 4)
     assert found["project"] in studio.projects_made and studio.connected == []
@@ -311,7 +373,7 @@ def test_an_archive_that_was_removed_meanwhile(services: Services, studio: Studi
         ({"description": "x" * 5001}, "description"),
         ({"description": "\x00"}, "description"),
         ({"kind": "circle"}, "circle"),
-        ({"classes": []}, "choice"),
+        ({"classes": []}, "at least one class"),
         ({"classes": [("a", ""), (" a ", "")]}, "twice"),
         ({"classes": [("$image", "")]}, "$image"),
         ({"classes": [("x" * 101, "")]}, "xxx"),

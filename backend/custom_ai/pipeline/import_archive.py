@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -29,6 +30,7 @@ from custom_ai.pipeline.connect import connect
 from custom_ai.pipeline.import_end import drop_empty_project, end_import
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.uploads import limits_of, path_of
+from custom_ai.plugins import FACES, Hidden
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import reason, reason_of, record
@@ -40,8 +42,9 @@ SMALLEST_BATCH = 5
 NOTED_AT_ONCE = 200
 """Files that were left out and are not noted yet; a kill repeats the look at them."""
 
-Prepare = Callable[[Picture], bytes]
-"""What Label Studio gets of an image. Every image passes through it before it leaves this process."""
+Prepare = Callable[[Picture], tuple[bytes, Hidden | None]]
+"""What Label Studio gets of an image, and what was hidden in it. Every image passes through it before it leaves this
+process; raises ImageError for one that must not."""
 
 DUPLICATE = N_("the same picture is in the archive as {other}")
 OVER_THE_LIMIT = N_("the archive has more images than CUSTOM_AI_IMPORT_MAX_IMAGES allows")
@@ -50,12 +53,23 @@ NO_TASK = N_("Label Studio took it, but made no task of it")
 GONE = N_("the uploaded archive was removed; upload it again")
 
 
-def unchanged(picture: Picture) -> bytes:
+def unchanged(picture: Picture) -> tuple[bytes, None]:
     """Label Studio gets the images as they are."""
-    return picture.data
+    return picture.data, None
 
 
-def import_archive(services: Services, job_id: int, attempt: int, prepare: Prepare = unchanged) -> None:
+def without_faces(services: Services) -> Prepare:
+    """Label Studio gets images in which faces are hidden. Raises SettingsError or ModelError."""
+    hide = services.hider(FACES)
+
+    def prepare(picture: Picture) -> tuple[bytes, Hidden]:
+        hidden = hide(picture.data, picture.name)
+        return hidden.data, hidden
+
+    return prepare
+
+
+def import_archive(services: Services, job_id: int, attempt: int) -> None:
     """Do one attempt at a job: what is not in Label Studio yet."""
     with services.database.write() as session:
         if not work.begin(session, ImportJob, job_id, attempt):
@@ -64,7 +78,7 @@ def import_archive(services: Services, job_id: int, attempt: int, prepare: Prepa
         job = session.get_one(ImportJob, job_id)
 
     def do(pulse: Pulse) -> None:
-        _Import(services, job, pulse, prepare).run()
+        _Import(services, job, pulse, without_faces(services) if job.deidentify else unchanged).run()
         end_import(services, job, attempt, "done", None)
 
     def end(status: str, why: dict[str, object]) -> None:
@@ -84,6 +98,8 @@ class _Import:
         self._pictures: dict[str, str] = {}
         """Names by the sha256 of what is in Label Studio or about to be sent."""
         self._left_out: list[ImportItem] = []
+        self._hidden: dict[int, Hidden] = {}
+        """By the positions of files that are about to be sent."""
 
     def run(self) -> None:
         job, services = self._job, self._services
@@ -144,7 +160,15 @@ class _Import:
             elif len(self._pictures) >= limit:
                 self._leave_out(entry.position, entry.name, reason(OVER_THE_LIMIT))
             else:
+                try:
+                    data, hidden = self._prepare(picture)
+                except ImageError as error:
+                    self._leave_out(entry.position, entry.name, reason(str(error.params["why"])))
+                    continue
                 self._pictures[picture.sha256] = picture.name
+                picture = replace(picture, data=data)
+                if hidden is not None:
+                    self._hidden[entry.position] = hidden
                 if batch and (len(batch) >= most or sum(len(one.data) for _, one in batch) >= BATCH_BYTES):
                     self._send(batch)
                     batch = []
@@ -158,13 +182,22 @@ class _Import:
 
     def _send(self, batch: Sequence[tuple[int, Picture]]) -> None:
         """Send a batch, and note what was left out meanwhile."""
-        items = [self._item(at, one.name, "sending", sha256=one.sha256) for at, one in batch]
+        items = [self._item(at, one.name, "sending", sha256=one.sha256, **self._facts(at)) for at, one in batch]
         self._note([*self._left_out, *items])
         if items:
             project_id = self._job.project_id or self._make_project()
-            images = [(file_name(one.name, one.sha256, one.extension), self._prepare(one)) for _, one in batch]
+            images = [(file_name(one.name, one.sha256, one.extension), one.data) for _, one in batch]
             self._send_to(project_id, items, images)
             self._note(items)
+
+    def _facts(self, position: int) -> dict[str, Any]:
+        """What is kept of what was hidden in an image."""
+        hidden = self._hidden.pop(position, None)
+        if hidden is None:
+            return {}
+        areas = [list(area) for area in hidden.areas]
+        kept = {"sha256": hidden.sha256, "size": [hidden.width, hidden.height], "areas": areas}
+        return {"faces": len(areas), "doubtful": hidden.doubtful, "hidden": kept}
 
     def _send_to(self, project_id: int, items: Sequence[ImportItem], images: Sequence[tuple[str, bytes]]) -> None:
         """Send images, in parts when Label Studio (or a proxy before it) does not take them together."""

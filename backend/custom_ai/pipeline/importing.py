@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -46,8 +46,11 @@ def request_import(
     description: str = "",
     kind: str = "box",
     classes: Sequence[tuple[str, str]] = (),
+    deidentify: bool = False,
 ) -> int:
     """Have a worker make a Label Studio project of a complete upload; ``classes`` are names and colours ("": any).
+
+    deidentify: hide faces before the images reach Label Studio.
 
     Returns the import's id; asked again with the same upload, the same one. Raises BadInput, NotFound (upload),
     Conflict (not complete).
@@ -74,12 +77,14 @@ def request_import(
                 description=description.strip(),
                 kind=kind,
                 classes=[list(one) for one in chosen],
+                deidentify=deidentify,
                 files=upload.files,
                 requested_by=by,
             )
             session.add(job)
             session.flush()
-            record(session, by, "import", None, title, archive=upload.name, size=upload.size)
+            details = {"archive": upload.name, "size": upload.size, "deidentify": deidentify}
+            record(session, by, "import", None, title, **details)
     except IntegrityError:
         with services.database.read() as session:
             return session.scalars(select(ImportJob.id).where(ImportJob.upload_id == upload_id)).one()
@@ -199,6 +204,18 @@ def _get(session: Session, job_id: int) -> ImportJob:
     return job
 
 
+def _hidden(session: Session, job_id: int) -> dict[str, int]:
+    """What was hidden in the images that Label Studio has."""
+    row = session.execute(
+        select(
+            func.coalesce(func.sum(ImportItem.faces), 0),
+            func.count().filter(ImportItem.faces > 0),
+            func.count().filter(ImportItem.doubtful),
+        ).where(ImportItem.job_id == job_id, ImportItem.status == "done")
+    ).one()
+    return {"faces": int(row[0]), "images_with_faces": row[1], "doubtful": row[2]}
+
+
 def _shown(session: Session, job: ImportJob, translate: Translate) -> dict[str, Any]:
     counts = import_counts(session, job.id)
     project = None if job.project_id is None else session.get(Project, job.project_id)
@@ -216,6 +233,7 @@ def _shown(session: Session, job: ImportJob, translate: Translate) -> dict[str, 
         "looked_at": counts["done"] + counts["left_out"] + counts["system"],
         "imported": counts["done"],
         "left_out": counts["left_out"],
+        "deidentify": None if not job.deidentify else _hidden(session, job.id),
         "system_files": counts["system"],
         "can_go_on": job.status in ("failed", "cancelled") and job.upload_id is not None,
         "reason": render(job.reason, translate),

@@ -532,6 +532,8 @@ class ImportJob(Base):
     kind: Mapped[str]
     classes: Mapped[list[Any]]
     """[name, colour] each."""
+    deidentify: Mapped[bool] = mapped_column(default=False)
+    """Whether faces are hidden before the images reach Label Studio."""
     files: Mapped[int | None]
     status: Mapped[str] = mapped_column(default="queued")
     """queued, running, done, failed or cancelled"""
@@ -559,6 +561,12 @@ class ImportItem(Base):
     sha256: Mapped[str | None]
     task_id: Mapped[int | None]
     reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    faces: Mapped[int | None] = mapped_column(default=None)
+    """How many were hidden; None: none were looked for."""
+    doubtful: Mapped[bool] = mapped_column(default=False)
+    """Whether a person should look for faces that were missed."""
+    hidden: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """{"sha256": of what was sent, "size": [width, height], "areas": [[x1, y1, x2, y2, score] in pixels]}"""
 
     __table_args__ = (Index("ix_import_item_status", "job_id", "status", "position"),)
 

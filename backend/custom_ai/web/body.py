@@ -40,6 +40,14 @@ def number(body: dict[str, Any], name: str, kind: type[int] | type[float]) -> An
     return kind(value)
 
 
+def flag(body: dict[str, Any], name: str) -> bool:
+    """True or false; false when there is no such field. Raises BadInput."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadInput(what=f"{name} = {value!r}", why=N_("expected true or false"))
+    return bool(value)
+
+
 def text(body: dict[str, Any], name: str) -> str | None:
     """A text, or None when there is no such field. Raises BadInput."""
     value = body.get(name)

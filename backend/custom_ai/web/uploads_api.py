@@ -15,7 +15,7 @@ from custom_ai.errors import N_, BadInput, NotFound
 from custom_ai.i18n import translator
 from custom_ai.pipeline import importing, unconnected, uploads
 from custom_ai.services import Services
-from custom_ai.web.body import json_body, number
+from custom_ai.web.body import flag, json_body, number
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
@@ -88,6 +88,7 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
             description=_text(body, "description"),
             kind=_text(body, "kind") or "box",
             classes=_classes(body),
+            deidentify=flag(body, "deidentify"),
         )
         return jsonify(importing.show(services, import_id, translate)), 201
 

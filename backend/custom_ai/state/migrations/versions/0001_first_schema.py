@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("description", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("classes", sa.JSON(), nullable=False),
+        sa.Column("deidentify", sa.Boolean(), nullable=False),
         sa.Column("files", sa.Integer(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -181,6 +182,9 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(), nullable=True),
         sa.Column("task_id", sa.Integer(), nullable=True),
         sa.Column("reason", sa.JSON(), nullable=True),
+        sa.Column("faces", sa.Integer(), nullable=True),
+        sa.Column("doubtful", sa.Boolean(), nullable=False),
+        sa.Column("hidden", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["import_job.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "position"),
     )
