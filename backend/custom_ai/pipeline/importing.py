@@ -213,7 +213,7 @@ def _hidden(session: Session, job_id: int) -> dict[str, int]:
             func.count().filter(ImportItem.doubtful),
         ).where(ImportItem.job_id == job_id, ImportItem.status == "done")
     ).one()
-    return {"faces": int(row[0]), "images_with_faces": row[1], "doubtful": row[2]}
+    return {"faces": int(row[0] or 0), "images_with_faces": row[1], "doubtful": row[2]}
 
 
 def _shown(session: Session, job: ImportJob, translate: Translate) -> dict[str, Any]:
