@@ -66,8 +66,7 @@ def test_roll_back_and_another_threshold(seeded: Seeded) -> None:
     assert all(one[0]["parent_prediction"] for task, one in before.items() if task in (b, d))
     assert seeded.studio.project(seeded.project_id).model_version == old.version
     assert mirrored(seeded) == [old.version, new.version, None, new.version, *[None] * len(rest)]
-    counts = {task: one["total_predictions"] for task, one in seeded.in_label_studio().items()}
-    assert [counts[task] for task in (a, b, c, d)] == [1, 2, 0, 1]
+    # Nothing is said of Label Studio's own total_predictions: 1.23 does not always count again after a deletion.
     seeded.look()
     assert mirrored(seeded)[:4] == [old.version, new.version, None, new.version]  # Label Studio says the same
 
