@@ -121,6 +121,22 @@ def test_threshold_lies_between_good_and_bad() -> None:
     assert scores.per_class["a"].precision == 1.0
 
 
+def test_threshold_leaves_out_what_costs_more_than_it_saves() -> None:
+    # Ten sure ones that lie well; below them, of each five predictions two are right: more to remove than is saved.
+    sure = [((Box("a", *BOX),), (Box("a", *BOX, 0.9),))] * 10
+    pair = (Box("a", *BOX), Box("a", *AWAY))
+    wrong = tuple(Box("a", 0.2 * n, 0.92, 0.2 * n + 0.1, 0.99, 0.4) for n in range(3))
+    unsure = [(pair, (Box("a", *BOX, 0.4), Box("a", *AWAY, 0.4), *wrong))] * 10
+    truth, predicted = zip(*sure, *unsure, strict=True)
+    assert evaluate(truth, predicted, ("a",)).per_class["a"].threshold == 0.9
+
+
+def test_threshold_where_every_score_costs_more_than_it_saves_is_that_of_the_best_f1() -> None:
+    wrong = tuple(Box("a", 0.2 * n, 0.92, 0.2 * n + 0.1, 0.99, 0.4) for n in range(3))
+    truth, predicted = [(Box("a", *BOX),)] * 10, [(Box("a", *BOX, 0.4), *wrong, Box("a", *AWAY, 0.1))] * 10
+    assert evaluate(truth, predicted, ("a",)).per_class["a"].threshold == 0.4
+
+
 def test_few_examples_keep_the_default_threshold() -> None:
     scores = evaluate([(Box("a", *BOX),)], [(Box("a", *BOX, 0.9),)], ("a",))
     assert scores.per_class["a"].threshold == DEFAULT_THRESHOLD

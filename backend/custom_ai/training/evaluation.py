@@ -23,6 +23,9 @@ from custom_ai.types import Box
 DEFAULT_THRESHOLD = 0.25
 MIN_EXAMPLES = 3
 """With fewer drawn boxes of a class its threshold is the default."""
+MOVED = 0.75
+"""What a prediction is worth that must be moved, beside one that may stay."""
+_WELL = int(np.searchsorted(IOUS, 0.8 - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +121,27 @@ def evaluate(
 
 
 def best_threshold(matches: Matches) -> float:
-    """The score from which on predictions (at IoU 0.5) should be shown: the one with the best F1.
+    """The score from which on predictions should be shown: where people have the least to correct.
 
-    With few examples the best single point is luck. So F1 counts one extra miss and one extra false alarm,
-    and the threshold is the middle of all those that come within 0.02 of the best.
+    A prediction that lies well (IoU of at least 0.8) saves drawing a shape, one that must be moved saves MOVED of
+    that, and a wrong one costs a removal. With few examples the best single point is luck: the threshold is the middle
+    of all those that come close to the best. Where nothing is saved at any score, it is that of the best F1.
+
+    Measured on blood cells (three models, 10 or 20 labels per class, 100 unseen images): 2,817 actions where the
+    thresholds of the best F1 cost 3,341, and 3,976 without a model.
     """
     total = int(matches.drawn.sum())
     if total < MIN_EXAMPLES or not matches.hit[0].any():
         return DEFAULT_THRESHOLD
-    true = np.cumsum(matches.hit[0])
-    false = np.cumsum(~matches.hit[0])
-    f1 = 2 * true / (2 * true + (false + 1) + (total - true + 1))
-    good = matches.score[f1 >= f1.max() - 0.02]
+    last = np.append(matches.score[1:] < matches.score[:-1], True)  # equal scores are shown together or not at all
+    true, well = np.cumsum(matches.hit[0])[last], np.cumsum(matches.hit[_WELL])[last]
+    false = np.cumsum(~matches.hit[0])[last]
+    saved = well + MOVED * (true - well) - false
+    close = saved >= saved.max() - max(0.02 * total, 1.0)
+    if saved.max() <= 0:
+        f1 = 2 * true / (2 * true + (false + 1) + (total - true + 1))
+        close = f1 >= f1.max() - 0.02
+    good = matches.score[last][close]
     return float(np.clip(round((good.min() + good.max()) / 2, 3), 0.02, 0.9))
 
 
