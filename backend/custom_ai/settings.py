@@ -15,10 +15,15 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from custom_ai.assertions import LEAST_SECRET
 from custom_ai.cores import usable_cores
 from custom_ai.errors import SettingsError
 
 PREFIX = "CUSTOM_AI_"
+
+
+OF_THE_EXTENSION = ("CUSTOM_AI_URL", "CUSTOM_AI_LANGUAGE", "CUSTOM_AI_PAGE_SCRIPT")
+"""Settings of the extension inside Label Studio: one file of variables may serve both programs."""
 
 
 def _also(name: str, *customary: str) -> AliasChoices:
@@ -61,6 +66,8 @@ class Settings(BaseSettings):
     """Who signed in with a token is signed out after this long without a visit."""
     session_max_s: float = Field(7 * 24 * 3600.0, gt=0)
     """Who signed in with a token has to sign in again after this long, visits or not."""
+    extension_secret: SecretStr = Field(SecretStr(""))
+    """Shared with our extension inside Label Studio (32 characters or more); empty: nothing that it says counts."""
     trusted_proxies: int = Field(0, ge=0)
     """How many reverse proxies stand in front of this service; their X-Forwarded headers are believed."""
     basic_auth_user: str = Field("", validation_alias=_also("basic_auth_user", "BASIC_AUTH_USER"))
@@ -143,6 +150,13 @@ class Settings(BaseSettings):
             raise ValueError("expected a URL that starts with http:// or https://")
         return url.rstrip("/")
 
+    @field_validator("extension_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
+            raise ValueError(f"expected {LEAST_SECRET} characters or more, such as `openssl rand -hex 32` prints")
+        return secret
+
     @field_validator("image_hosts", mode="before")
     @classmethod
     def _host_list(cls, value: object) -> object:
@@ -180,7 +194,7 @@ def load_settings(file: Path | None = None, **overrides: object) -> Settings:
 
     Raises SettingsError naming the key, what was expected, and what was found.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "SETTINGS"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "SETTINGS", *OF_THE_EXTENSION}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known:
             raise SettingsError(name=name, why="no such setting; docs/settings.md lists them all")

@@ -18,7 +18,7 @@ TOKEN_PAGE = "/user/account/personal-access-token"
 
 
 class KnownPerson(Person, Protocol):
-    """A visitor, and what they are known by: "token", "cookie" or "header"."""
+    """A visitor, and what they are known by: "token", "hand_over", "cookie", "header" or "statement"."""
 
     @property
     def how(self) -> str: ...
@@ -44,6 +44,16 @@ class Accounts(Protocol):
     def sign_in(self, token: str) -> KnownPerson:
         """Raises an error with a text for people."""
 
+    @property
+    def extended(self) -> bool:
+        """Whether Label Studio's extension may hand people over to us."""
+
+    def to_label_studio(self, after: str) -> str:
+        """The address in Label Studio from where the browser comes back with a statement."""
+
+    def arrive(self, statement: str) -> str:
+        """The page that was wanted. Raises an error with a text for people."""
+
     def sign_out(self) -> None: ...
     def sign_out_everywhere(self) -> None: ...
     def sessions(self) -> Sequence[SessionEntry]: ...
@@ -61,6 +71,8 @@ def add_routes(routes: Blueprint, site: Site, accounts: Accounts) -> None:
             token_page=there + TOKEN_PAGE,
             after=after,
             problem=problem,
+            extended=accounts.extended,
+            public_url=site.services.settings.public_url,
             **_same_host(there, after),
         )
 
@@ -88,6 +100,28 @@ def add_routes(routes: Blueprint, site: Site, accounts: Accounts) -> None:
             return form(after, error.text(site.translate)), error.status, headers
         return redirect(after, 303)
 
+    @routes.get("/sign-in/label-studio")
+    def through_label_studio() -> Response:
+        """Where the extension's links lead. ``user`` is its user: who is here already needs no way round."""
+        after = local_path(request.args.get("next", ""))
+        if not accounts.extended:
+            return redirect(url_for(".sign_in", next=after), 303)
+        try:
+            here = str(site.user().id)
+        except CustomAIError:
+            here = ""
+        if here and here == request.args.get("user"):
+            return redirect(after, 303)
+        return redirect(accounts.to_label_studio(after), 303)
+
+    @routes.get("/sign-in/arrive")
+    def arrive() -> Response | tuple[str, int]:
+        try:
+            after = accounts.arrive(request.args.get("statement", ""))
+        except CustomAIError as error:
+            return form(url_for(".project_list"), error.text(site.translate)), error.status
+        return redirect(local_path(after), 303)
+
     @routes.post("/sign-out")
     def sign_out() -> Response:
         accounts.sign_out()
@@ -106,7 +140,7 @@ def add_routes(routes: Blueprint, site: Site, accounts: Accounts) -> None:
     @routes.post("/account/sign-out-everywhere")
     def sign_out_everywhere() -> Response:
         accounts.sign_out_everywhere()
-        flash(site.translate(N_("All your sign-ins with tokens have ended.")), "good")
+        flash(site.translate(N_("All your sign-ins here have ended.")), "good")
         return redirect(url_for(".sign_in"), 303)
 
 

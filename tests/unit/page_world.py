@@ -71,6 +71,7 @@ class House:
 
     visitor: Visitor | None = Visitor(1, "ann@example.com")
     visible: set[int] = field(default_factory=lambda: {1})
+    extended: bool = False
 
     def user(self) -> Visitor:
         if self.visitor is None:
@@ -95,6 +96,9 @@ class House:
 
     def sessions(self) -> list[Any]:
         return []
+
+    def arrive(self, statement: str) -> str:
+        raise Unauthorized(url="http://studio.example:8080")
 
 
 @dataclass

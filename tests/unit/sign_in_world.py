@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from custom_ai.assertions import FOR_LABEL_STUDIO, verify
 from custom_ai.services import Services
 from custom_ai.state.tables import Project, now
 from custom_ai.web import create_app
@@ -35,6 +36,8 @@ class Studio:
     sees: dict[int, set[int]] = field(default_factory=lambda: {1: {7}})
     personal_enabled: bool = True
     legacy_enabled: bool = True
+    extension_secret: str = ""
+    """Of our extension; empty: it is not installed."""
     broken: int = 0
     """An HTTP status to answer everything with; negative: hang up."""
 
@@ -47,7 +50,21 @@ class Studio:
                 {"access": jwt("access", name=token[-9:])} if token in self.shown else {},
                 200 if token in self.shown else 401,
             )
+        if call.path == "/custom-ai/who-sees":
+            return self._who_sees(call)
         return self._about(call, self._who(call))
+
+    def _who_sees(self, call: Call) -> Reply:
+        """Our extension's part."""
+        if not self.extension_secret:
+            return as_json({"detail": "Not found."}, 404)
+        claims = verify(self.extension_secret, FOR_LABEL_STUDIO, json.loads(call.body)["assertion"])
+        who = claims["user"]
+        if who not in self.sees:
+            return as_json({"detail": "no such user"}, 403)
+        return as_json(
+            {"id": who, "email": f"user{who}@example.com", "projects": sorted(self.sees[who] & {*claims["projects"]})}
+        )
 
     def _who(self, call: Call) -> int | None:
         scheme, _, value = call.headers.get("Authorization", "").partition(" ")

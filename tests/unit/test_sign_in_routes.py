@@ -23,7 +23,10 @@ from custom_ai.state.journal import notify
 from custom_ai.state.tables import AutoLabelJob, Base, Project
 from custom_ai.web import guard
 
-FOR_EVERYBODY = {"static", "pages.static", "pages.sign_in", "pages.sign_in_with_token", "pages.sign_out"}
+FOR_EVERYBODY = {"static", "pages.static", "pages.sign_in", "pages.sign_in_with_token", "pages.sign_out"} | {
+    "pages.through_label_studio",
+    "pages.arrive",
+}
 FOR_GUESTS = {f"pages.{one}" for one in ("open_link", "guest_selection", "guest_cast", "guest_confirm")} | {
     "pages.guest_vote_image"
 }

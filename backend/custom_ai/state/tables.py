@@ -623,7 +623,7 @@ class NotificationRead(Base):
 
 
 class WebSession(Base):
-    """Somebody who signed in on our own page with a Label Studio token (see ``web.sessions``)."""
+    """Somebody who signed in with a Label Studio token or came through its extension (see ``web.sessions``)."""
 
     __tablename__ = "web_session"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -632,9 +632,18 @@ class WebSession(Base):
     """Label Studio's id of the user."""
     email: Mapped[str]
     token: Mapped[bytes] = mapped_column(LargeBinary)
-    """The token, encrypted with a key that cannot be derived without the cookie."""
+    """The token (empty: the extension vouches), encrypted with a key that cannot be derived without the cookie."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     used_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class UsedNonce(Base):
+    """A number from a statement of Label Studio's extension that has counted, so that it counts no second time."""
+
+    __tablename__ = "used_nonce"
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime] = mapped_column(index=True)
+    """Afterwards the statement is too old anyway."""
 
 
 class AuditEntry(Base):

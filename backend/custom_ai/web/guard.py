@@ -17,7 +17,17 @@ from custom_ai.services import Services
 from custom_ai.state.tables import AutoLabelJob, Candidate, Run, Selection
 from custom_ai.web.sign_in import SignIn
 
-OPEN = frozenset({"pages.sign_in", "pages.sign_in_with_token", "pages.sign_out", "pages.static", "static"})
+OPEN = frozenset(
+    {
+        "pages.sign_in",
+        "pages.sign_in_with_token",
+        "pages.through_label_studio",
+        "pages.arrive",
+        "pages.sign_out",
+        "pages.static",
+        "static",
+    }
+)
 """Endpoints for people who are not signed in (yet)."""
 GUESTS = frozenset(
     f"pages.{name}" for name in ("open_link", "guest_selection", "guest_cast", "guest_confirm", "guest_vote_image")

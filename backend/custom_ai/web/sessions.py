@@ -1,4 +1,4 @@
-"""Server-side sessions of people who sign in with a Label Studio token.
+"""Server-side sessions of people who sign in with a Label Studio token, or come through Label Studio's extension.
 
 The browser gets a random id in a cookie and nothing else. The database has the SHA-256 of that id and the
 token, encrypted with a key made of the id and the installation's secret: a copy of the database, which has
@@ -38,6 +38,7 @@ class Opened:
     user_id: int
     email: str
     token: str = field(repr=False)
+    """Empty when the extension has handed the user over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,28 @@ from typing import Literal
 
 from flask import g, request
 
+from custom_ai.assertions import SCHEME
 from custom_ai.labelstudio.tokens import TokenKind, token_kind
 from custom_ai.web.sessions import Sessions
 
 LABEL_STUDIO_COOKIE = "sessionid"
-_SCHEMES = ("bearer", "token")
+_SCHEMES = ("bearer", "token", SCHEME.lower())
 
-How = Literal["header", "token", "cookie"]
+How = Literal["header", "statement", "token", "hand_over", "cookie"]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Credentials of one request, ready to be shown to Label Studio; exactly one of the two is set."""
+    """Credentials of one request, ready to be shown to Label Studio."""
 
     how: How
-    """header: an Authorization header; token: a session of ours; cookie: Label Studio's own session"""
+    """header: an Authorization header; statement: one that Label Studio's extension has signed; token, hand_over: a
+    session of ours, begun with a token or by the extension; cookie: Label Studio's own session"""
     authorization: str = field(default="", repr=False)
     cookie: str = field(default="", repr=False)
     session_id: str = field(default="", repr=False)
+    user_id: int = 0
+    """Of a hand-over, which has no credentials: the extension is asked what this user sees."""
 
     @property
     def key(self) -> str:
@@ -65,9 +69,13 @@ def authorization_for(token: str) -> str:
 
 def _find(sessions: Sessions) -> Shown | None:
     if by_header():
+        if request.headers["Authorization"].partition(" ")[0].lower() == SCHEME.lower():
+            return Shown("statement", authorization=request.headers["Authorization"])
         return Shown("header", authorization=request.headers["Authorization"])
     id = request.cookies.get(sessions.cookie, "")
     opened = sessions.find(id)
+    if opened is not None and not opened.token:
+        return Shown("hand_over", session_id=id, user_id=opened.user_id)
     if opened is not None:
         return Shown("token", authorization=authorization_for(opened.token), session_id=id)
     cookie = request.cookies.get(LABEL_STUDIO_COOKIE, "")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import g, request
 
 from custom_ai.errors import N_, LabelStudioAuth, LabelStudioError, LabelStudioMissing, NotFound, Unauthorized
-from custom_ai.labelstudio.client import LabelStudio
+from custom_ai.labelstudio.client import LabelStudio, User
+from custom_ai.labelstudio.extension import Extension
 from custom_ai.labelstudio.session import Session
 from custom_ai.services import Services
 from custom_ai.web.attempts import Attempts
 from custom_ai.web.sessions import Sessions
 from custom_ai.web.shown import How, Shown, shown_by
+from custom_ai.web.statements import Stated, StatementRefused, Statements
 
 REMEMBER_S = 60.0
 """So long an answer of Label Studio counts: who loses access there loses it here within this time."""
@@ -31,7 +35,15 @@ class Visitor:
     id: int
     email: str
     how: How = "header"
-    """What the visitor is known by; only a "token" session can be signed out of here."""
+    """What the visitor is known by; only the sessions "token" and "hand_over" can be signed out of here."""
+
+
+class Witness(Protocol):
+    """Who knows what a visitor is and sees in Label Studio; raises the LabelStudio errors."""
+
+    def whoami(self) -> User: ...
+    def project(self, project_id: int) -> object: ...
+    def which_projects(self, ids: Sequence[int]) -> set[int]: ...
 
 
 class Visitors:
@@ -43,6 +55,7 @@ class Visitors:
         self._sessions = Sessions(services.database, services.settings)
         self._headers = Attempts(per_address=100, in_all=2000)
         self._memory = _Memory()
+        self._statements = Statements(services)
 
     def user(self) -> Visitor:
         """The visitor of this request. Raises Unauthorized, TooManyAttempts, or LabelStudioUnreachable."""
@@ -60,10 +73,14 @@ class Visitors:
         """The visitor, who must see this project in Label Studio. Raises NotFound like an unknown project."""
         visitor = self.user()
         shown = self._shown()
+        if shown.how == "statement":
+            if project_id != self._stated().project_id:
+                raise NotFound(what=N_("project"), id=project_id)
+            return visitor
         if not self._memory.get(shown, project_id):  # also after a refusal: access may just have been given
-            with self._asking(shown) as session:
+            with self._asking(shown) as witness:
                 try:
-                    LabelStudio(session).project(project_id)
+                    witness.project(project_id)
                 except LabelStudioMissing as error:
                     raise NotFound(what=N_("project"), id=project_id) from error
                 except LabelStudioError as error:
@@ -79,12 +96,14 @@ class Visitors:
         """Those of the projects that the visitor sees, in the same order, with as few questions as possible."""
         visitor = self.user()
         shown = self._shown()
+        if shown.how == "statement":
+            return [one for one in project_ids if one == self._stated().project_id]
         known = {one: self._memory.get(shown, one) for one in project_ids}
         unknown = [one for one, value in known.items() if value is None]
         if unknown:
-            with self._asking(shown) as session:
+            with self._asking(shown) as witness:
                 try:
-                    found = LabelStudio(session).which_projects(unknown)
+                    found = witness.which_projects(unknown)
                 except LabelStudioAuth as error:
                     raise self._refused(shown) from error
             for one in unknown:
@@ -96,6 +115,9 @@ class Visitors:
 
     def _find(self) -> Visitor:
         shown = self._shown()
+        if shown.how == "statement":
+            stated = self._stated()
+            return Visitor(stated.user_id, stated.email, shown.how)
         known = self._memory.get(shown, 0)
         if known is None:
             known = self._ask_who(shown)
@@ -106,9 +128,9 @@ class Visitors:
     def _ask_who(self, shown: Shown) -> Visitor:
         if shown.how == "header":
             self._headers.check(request.remote_addr)
-        with self._asking(shown) as session:
+        with self._asking(shown) as witness:
             try:
-                person = LabelStudio(session).whoami()
+                person = witness.whoami()
             except LabelStudioAuth as error:
                 if shown.how == "header":
                     self._headers.failed(request.remote_addr)
@@ -119,7 +141,7 @@ class Visitors:
 
     def _refused(self, shown: Shown) -> Unauthorized:
         """Label Studio does not accept these credentials any more."""
-        if shown.how == "token":
+        if shown.how in ("token", "hand_over"):
             self._sessions.end(shown.session_id)
         self._memory.put(shown, 0, False, _REFUSED_FOR_S)
         return Unauthorized(url=self._link)
@@ -130,11 +152,29 @@ class Visitors:
             raise Unauthorized(url=self._link)
         return shown
 
-    def _asking(self, shown: Shown) -> Session:
+    def _stated(self) -> Stated:
+        """What the statement in this request's header says; checked once. Raises StatementRefused, TooManyAttempts."""
+        if "stated" not in g:
+            self._headers.check(request.remote_addr)
+            try:
+                g.stated = self._statements.about_request(request.headers["Authorization"].partition(" ")[2].strip())
+            except StatementRefused:
+                self._headers.failed(request.remote_addr)
+                raise
+        found: Stated = g.stated
+        return found
+
+    @contextmanager
+    def _asking(self, shown: Shown) -> Iterator[Witness]:
+        if shown.how == "hand_over":
+            yield Extension(self._url, self._statements.secret, shown.user_id)
+            return
         try:
-            return Session.with_credentials(self._url, authorization=shown.authorization, cookie=shown.cookie)
+            session = Session.with_credentials(self._url, authorization=shown.authorization, cookie=shown.cookie)
         except LabelStudioAuth as error:  # malformed
             raise Unauthorized(url=self._link) from error
+        with session:
+            yield LabelStudio(session)
 
 
 class _Memory:

@@ -70,6 +70,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "used_nonce",
+        sa.Column("nonce", sa.String(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("nonce"),
+    )
+    with op.batch_alter_table("used_nonce", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_used_nonce_until"), ["until"], unique=False)
+
+    op.create_table(
         "web_session",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -586,6 +595,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_web_session_user_id"))
 
     op.drop_table("web_session")
+    with op.batch_alter_table("used_nonce", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_used_nonce_until"))
+
+    op.drop_table("used_nonce")
     op.drop_table("upload")
     op.drop_table("project")
     op.drop_table("installation")
