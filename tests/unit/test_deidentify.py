@@ -23,7 +23,7 @@ from custom_ai_deid.areas import Area, iou
 from custom_ai_deid.deidentify import Deidentifier, Options
 from custom_ai_deid.faces import Looking
 from custom_ai_deid.journal import JOURNAL, REPORT, TABLE, Line
-from custom_ai_deid.network import FaceNetwork
+from custom_ai_deid.retinaface_network import RetinaFace
 from custom_ai_deid.run import deidentify_into
 
 ASTRONAUT = Path(__file__).parents[1] / "data" / "astronaut.jpg"
@@ -82,7 +82,7 @@ def test_people_have_the_last_word(deidentifier: Deidentifier) -> None:
 def test_turned_faces_are_found_where_nobody_knows_which_side_is_up() -> None:
     image = photo().resize((640, 512)).transpose(Image.Transpose.ROTATE_90)
     pixels = np.asarray(image)
-    upside = Deidentifier(Options(looking=Looking(turns=True)))._finder.find(pixels)
+    upside = Deidentifier(Options(looking=Looking()))._finder.find(pixels)
     expected = Area(61 * 2, (320 - 173) * 2, 176 * 2, (320 - 83) * 2)
     assert max(iou(area, expected) for area in upside) > 0.5
 
@@ -100,7 +100,7 @@ def test_a_network_that_finds_no_faces_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no network")
     for name in ("other.onnx", "broken.onnx", "missing.onnx"):
         with pytest.raises(ModelError, match=name):
-            FaceNetwork(tmp_path / name)
+            RetinaFace(tmp_path / name)
 
 
 def sources(folder: Path, count: int = 3) -> list[str]:

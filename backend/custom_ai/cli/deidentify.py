@@ -35,8 +35,10 @@ def deidentify(
     cells: Annotated[int, typer.Option(help="Cells of the mosaic across a face.", min=1, max=16)] = 4,
     score: Annotated[float, typer.Option(help="How sure a face must be; lower finds more.", min=0.01, max=0.99)] = 0.3,
     margin: Annotated[float, typer.Option(help="How much larger than the face the area is.", min=1, max=3)] = 1.3,
-    thorough: Annotated[bool, typer.Option(help="Also look for tiny, mirrored and turned faces; slower.")] = False,
+    thorough: Annotated[bool, typer.Option(help="Look closer, and with a second network; slower.")] = False,
     detector: Annotated[list[Path] | None, typer.Option(help="A further RetinaFace network (ONNX).")] = None,
+    model: Annotated[list[Path] | None, typer.Option(help="Also hide what this model finds (ONNX).")] = None,
+    classes: Annotated[str, typer.Option(help="Which of the models' classes, e.g. badge,plate; empty: all.")] = "",
 ) -> None:
     """Write copies of images without faces and without metadata, and a report. Can be stopped and called again."""
     from custom_ai_deid.deidentify import Deidentifier, Options
@@ -59,6 +61,9 @@ def deidentify(
             hiding=Hiding(style=style, form=form, cells=cells),  # type: ignore[arg-type]  # checked above
             margin=margin,
             networks=tuple(detector or ()),
+            retinaface=thorough,
+            models=tuple(model or ()),
+            classes=tuple(name.strip() for name in classes.split(",") if name.strip()),
             max_pixels=settings.image_max_pixels,
             threads=settings.cpu_threads,
         )
