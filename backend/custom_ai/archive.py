@@ -88,6 +88,26 @@ class Picture:
     extension: str
     """What its content is, such as ".jpg", whatever its name says."""
     sha256: str
+    width: int = 0
+    """Of the upright image, in pixels."""
+    height: int = 0
+
+
+def picture_of(name: str, data: bytes, limits: Limits) -> Picture:
+    """What a file's content is, whatever its name says. Raises ImageError when it is no image that can be used."""
+    extension = _extension(data[:32])
+    if extension is None:
+        why = EMPTY if not data else OTHER_IMAGE if _suffix(name) in _OTHER else NO_IMAGE
+        raise ImageError(image=name, why=why)
+    if len(data) > limits.image_bytes:
+        raise ImageError(image=name, why=TOO_HEAVY)
+    size = decode_upright(data, name, limits.image_pixels).size
+    return Picture(name, data, extension, hashlib.sha256(data).hexdigest(), *size)
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a path names a hidden file or one of an operating system."""
+    return any(part.startswith(".") or part in _SYSTEM_FILES for part in name.lower().split("/"))
 
 
 class Archive:
@@ -137,13 +157,20 @@ class Archive:
                 data = head if extension is None else head + source.read(self._limits.image_bytes + 1 - len(head))
         except _READ_ERRORS as error:
             raise ImageError(image=entry.name, why=BROKEN) from error
-        if extension is None:
-            why = EMPTY if not head else OTHER_IMAGE if _suffix(entry.name) in _OTHER else NO_IMAGE
-            raise ImageError(image=entry.name, why=why)
-        if len(data) > self._limits.image_bytes:
+        return picture_of(entry.name, data, self._limits)
+
+    def content(self, entry: Entry, most_bytes: int) -> bytes:
+        """A file that need not be an image. Raises ImageError when it cannot be had or has more bytes."""
+        if entry.why is not None:
+            raise ImageError(image=entry.name, why=entry.why)
+        try:
+            with self._zip.open(self._infos[entry.position]) as source:
+                data = source.read(most_bytes + 1)
+        except _READ_ERRORS as error:
+            raise ImageError(image=entry.name, why=BROKEN) from error
+        if len(data) > most_bytes:
             raise ImageError(image=entry.name, why=TOO_HEAVY)
-        decode_upright(data, entry.name, self._limits.image_pixels)
-        return Picture(entry.name, data, extension, hashlib.sha256(data).hexdigest())
+        return data
 
     def _listed(self) -> list[Entry]:
         if len(self._infos) > self._limits.images * ENTRIES_PER_IMAGE:
@@ -164,7 +191,7 @@ class Archive:
 
     def _why_not(self, info: zipfile.ZipInfo, name: str) -> str | None:
         """What the table of contents is enough to tell. Its sizes bind: zipfile unpacks no more than it says."""
-        if any(part.startswith(".") or part in _SYSTEM_FILES for part in name.lower().split("/")):
+        if is_system_file(name):
             return SYSTEM_FILE
         # The kind of file in a Unix mode; 0 where the archive comes from a system that has none.
         mode = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0

@@ -50,6 +50,14 @@ def decode_pixels(
     return np.asarray(image), size
 
 
+def is_turned(data: bytes) -> bool:
+    """Whether the EXIF orientation of an image that can be decoded says that it has to be turned to be upright."""
+    image = _open(data)
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return (image.getexif().get(_ORIENTATION) or 1) != 1
+
+
 def _decoded(data: bytes, name: str, max_pixels: int, side: int = 0) -> tuple[Image.Image, ImageSize]:
     """Upright and RGB, perhaps reduced, and the upright size in full."""
     if not data:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from custom_ai.labelstudio.config import Control
 from custom_ai.labelstudio.regions import Note, read_shape
-from custom_ai.types import Box, LabelledTask
+from custom_ai.types import Box, ImageSize, LabelledTask
 
 _SHAPES = frozenset(
     f"{shape}{labels}"
@@ -28,6 +29,30 @@ def labelled_tasks(
             yield labelled_task(task, control, notes)
         elif notes is not None:
             notes[Note.TASK_UNREADABLE] += 1
+
+
+def predicted_shapes(prediction: Mapping[str, Any], control: Control) -> tuple[Box, ...]:
+    """The usable shapes of a prediction, with their scores."""
+    by_id: dict[str, list[object]] = {}
+    for number, region in enumerate(_list(prediction.get("result"))):
+        if isinstance(region, Mapping):  # of a plain Rectangle or Polygon two regions share an id
+            by_id.setdefault(str(region.get("id") or number), []).append(region)
+    found = []
+    for regions in by_id.values():
+        scores = [one.get("score") for one in regions if isinstance(one, Mapping)]
+        score = next((float(one) for one in scores if isinstance(one, int | float) and 0 <= one <= 1), None)
+        found += [replace(shape, score=score) for shape in _shapes(regions, control, Counter()) or ()]
+    return tuple(found)
+
+
+def told_size(annotation: Mapping[str, Any]) -> ImageSize | None:
+    """The size of the upright image as the editor wrote it down with the first region that tells."""
+    for region in _list(annotation.get("result")):
+        if isinstance(region, Mapping):
+            width, height = region.get("original_width"), region.get("original_height")
+            if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+                return ImageSize(width, height)
+    return None
 
 
 def task_image(task: Mapping[str, Any], control: Control) -> str:

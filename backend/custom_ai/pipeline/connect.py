@@ -185,6 +185,13 @@ def use_kind(services: Services, project_id: int, kind: str, *, by: str) -> None
         look(services, project_id, full=True)
 
 
+def chosen_kind(services: Services, project_id: int) -> LabelKind | None:
+    """The kind of labels that was chosen for a project; None: none was, or it is not connected."""
+    with services.database.read() as session:
+        project = session.get(Project, project_id)
+        return None if project is None or project.kind is None else LabelKind(project.kind)
+
+
 def kind_named(name: str) -> LabelKind:
     """Raises BadInput naming the value."""
     try:

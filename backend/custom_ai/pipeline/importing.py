@@ -55,12 +55,10 @@ def request_import(
     Returns the import's id; asked again with the same upload, the same one. Raises BadInput, NotFound (upload),
     Conflict (not complete).
     """
-    title = title.strip()
-    if not TITLE_CHARS[0] <= len(title) <= TITLE_CHARS[1] or _has_controls(title):
-        raise BadInput(what=f"title = {title!r}", why=BAD_TITLE)
+    title = checked_title(title)
     if len(description) > DESCRIPTION_CHARS or _has_controls(description, allowed="\r\n\t"):
         raise BadInput(what="description", why=N_("it is longer than 5000 characters or has control characters"))
-    chosen = _checked(classes)
+    chosen = checked_classes(classes)
     kind = kind_named(kind).value
     try:
         with services.database.write() as session:
@@ -90,6 +88,14 @@ def request_import(
             return session.scalars(select(ImportJob.id).where(ImportJob.upload_id == upload_id)).one()
     services.bell.ring("import_archive", job.id, 1)
     return job.id
+
+
+def checked_title(title: str) -> str:
+    """A project's name as Label Studio takes it. Raises BadInput."""
+    title = title.strip()
+    if not TITLE_CHARS[0] <= len(title) <= TITLE_CHARS[1] or _has_controls(title):
+        raise BadInput(what=f"title = {title!r}", why=BAD_TITLE)
+    return title
 
 
 def classes_in(text: str) -> list[tuple[str, str]]:
@@ -173,7 +179,8 @@ def import_again(services: Services, job_id: int, *, by: str) -> None:
     services.bell.ring("import_archive", job_id, job.attempt)
 
 
-def _checked(classes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def checked_classes(classes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names as Label Studio can have them, with a colour each. Raises BadInput naming the first that cannot be."""
     if not classes:
         raise BadInput(what=N_("the list of classes"), why=NO_CLASSES)
     if len(classes) > CLASSES:

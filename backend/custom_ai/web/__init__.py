@@ -18,6 +18,7 @@ from custom_ai.web import (
     api,
     guard,
     ml_backend,
+    labels_api,
     models_api,
     notifications_api,
     pre_labels_api,
@@ -66,6 +67,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(notifications_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(pre_labels_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(tasks_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(labels_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(uploads_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, language, sign_in))
     app.register_error_handler(Exception, _show_error)
