@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,13 +53,15 @@ def _photo(name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO((DATA / name).read_bytes())).convert("RGB"))
 
 
-def scenes(count: int, seed: int) -> list[Picture]:
+def scenes(count: int, seed: int) -> Iterator[Picture]:
     """Pictures with faces of all sizes, upright but for a little; then two for each angle."""
     draw = random.Random(seed)
     known = heads()
-    made = [_scene(draw, known, [draw.choice((9, 15, 27, 70)) for _ in range(12)], 0) for _ in range(count)]
-    made += [_scene(draw, known, [draw.randint(28, 90) for _ in range(8)], one) for one in ANGLES for _ in range(2)]
-    return made
+    for _ in range(count):
+        yield _scene(draw, known, [draw.choice((9, 15, 27, 70)) for _ in range(12)], 0)
+    for angle in ANGLES:
+        for _ in range(2):
+            yield _scene(draw, known, [draw.randint(28, 90) for _ in range(8)], angle)
 
 
 def _scene(draw: random.Random, known: Sequence[Head], sizes: Sequence[int], angle: int) -> Picture:
