@@ -80,15 +80,24 @@ def visible_part(outline: Outline, degrees: float, width: float, height: float) 
 
     ``degrees`` is the angle of its first side, clockwise; ``width``, ``height`` the image's.
     """
-    inside = list(outline)
-    for axis, limit, sign in ((0, 0.0, 1.0), (0, width, -1.0), (1, 0.0, 1.0), (1, height, -1.0)):
-        inside = _cut(inside, axis, limit, sign)
+    inside = clipped(outline, width, height)
     if not inside:
         return ()
     # In the frame of the rectangle it is an upright one.
     x1, y1, x2, y2 = bounds(_rotate(point, -degrees) for point in inside)
     x, y = _rotate((x1, y1), degrees)
     return turned(x, y, x2 - x1, y2 - y1, degrees)
+
+
+def clipped(outline: Outline, width: float = 1.0, height: float = 1.0) -> Outline:
+    """What of an outline lies between 0 and width, 0 and height; () for nothing.
+
+    Parts of one that is not convex stay connected along the border.
+    """
+    inside = list(outline)
+    for axis, limit, sign in ((0, 0.0, 1.0), (0, width, -1.0), (1, 0.0, 1.0), (1, height, -1.0)):
+        inside = _cut(inside, axis, limit, sign)
+    return tuple(inside)
 
 
 def shortened(outline: Outline, share: float) -> Outline:
@@ -119,7 +128,7 @@ def _pulled(end: Point, other: Point, share: float) -> Point:
 
 
 def _cut(points: list[Point], axis: int, limit: float, sign: float) -> list[Point]:
-    """What of a convex outline lies on one side of a line parallel to an axis (Sutherland and Hodgman 1974)."""
+    """What of an outline lies on one side of a line parallel to an axis (Sutherland and Hodgman 1974)."""
     kept: list[Point] = []
     for before, point in zip([*points[-1:], *points[:-1]], points, strict=True):
         a, b = sign * (before[axis] - limit), sign * (point[axis] - limit)

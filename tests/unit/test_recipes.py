@@ -9,7 +9,7 @@ import pytest
 
 from custom_ai.settings import Settings, load_settings
 from custom_ai.training.contract import Recipe, TrainImage, TrainSet
-from custom_ai.training.recipes import SIZES, choose_recipes, image_size_for, summarise
+from custom_ai.training.recipes import PIECE_SIZE, SIZES, DataSummary, choose_recipes, image_size_for, summarise
 from custom_ai.training.weights import CUSTOM, IMAGENET
 from custom_ai.types import Box, ImageSize
 
@@ -57,8 +57,29 @@ def test_without_coco_two_of_four_start_from_imagenet(settings: Settings) -> Non
 
 
 def test_the_finer_candidate_begins_with_small_pictures(settings: Settings) -> None:
-    fine = [choose_recipes(summarise(data(side)), settings)[2] for side in (0.5, 0.06, 0.001)]
+    fine = [choose_recipes(summarise(data(side)), settings)[2] for side in (0.5, 0.06, 0.03)]
     assert [(one.early_size, one.image_size) for one in fine] == [(192, 256), (320, 448), (0, 640)]
+
+
+@pytest.mark.parametrize(
+    ("small_side", "longer_px", "piece"),
+    [
+        (0.2, 640, 1.0),
+        (0.025, 640, 1.0),  # 16 pixels in the largest input
+        (0.02, 2000, 0.4),
+        (0.01, 4000, 0.2),
+        (0.01, 640, 0.25),  # enlarged twice and not more
+        (0.001, 8000, 0.12),  # some hundred pieces and not more
+        (0.02, 200, 1.0),  # nothing to be gained
+    ],
+)
+def test_pictures_with_tiny_objects_are_looked_at_in_pieces(
+    small_side: float, longer_px: float, piece: float, settings: Settings
+) -> None:
+    summary = DataSummary(10, 30, small_side, longer_px)
+    recipes = choose_recipes(summary, settings)
+    assert {one.piece for one in recipes} == {piece}
+    assert recipes[0].image_size == (image_size_for(summary) if piece == 1.0 else PIECE_SIZE)
 
 
 def test_nothing_labelled_is_no_error(settings: Settings) -> None:
@@ -77,6 +98,8 @@ def test_recipe_round_trip(settings: Settings) -> None:
         ({"early_size": 100}, "early size up to [0-9]+, by 32, got 100"),
         ({"early_size": 960}, "early size up to"),
         ({"passes": 0}, "positive budget, got 0"),
+        ({"piece": 0.0}, "pieces of more than 0 and at most 1 of a picture, got 0.0"),
+        ({"piece": 1.5}, "got 1.5"),
         ({"architecture": "", "base_weights": ""}, "needs an architecture or base weights"),
         ({"colour": "red"}, "unknown keys"),
         ({"name": None}, "incomplete"),  # missing

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import CLASSES, red, tiny_network
 
-from custom_ai.errors import CustomAIError, ImageError
+from custom_ai.errors import CustomAIError, ImageError, ModelError
 from custom_ai.serving.engine import Model
 from custom_ai.serving.networks import Batch, Network, Outputs
 from custom_ai.serving.stream import AHEAD, Picture, Seen
@@ -30,6 +30,28 @@ def picture(number: int) -> Picture:
 def score(seen: Seen | CustomAIError) -> float:
     assert isinstance(seen, Seen)
     return seen.boxes[0].score or 0.0
+
+
+def test_pictures_in_pieces_give_the_same_in_a_stream(tmp_path: Path) -> None:
+    model = Model.load(tiny_network(tmp_path / "tiny.onnx", piece="0.4"), CLASSES, 64, 2)
+    assert model.side == 320
+    pictures = [red(*((100, 200), (150, 150), (200, 64))[n % 3], level) for n, level in enumerate(LEVELS[:20])]
+
+    def read(number: int) -> Picture:
+        height, width = pictures[number].shape[:2]
+        return Picture(pictures[number], ImageSize(3 * width, 3 * height))
+
+    found = [seen for _, seen in model.predict_many(range(20), read, 0.0) if isinstance(seen, Seen)]
+    alone = model.predict(pictures, 0.0)
+    assert [seen.boxes for seen in found] == alone
+    assert [seen.size.width for seen in found] == [3 * one.shape[1] for one in pictures]
+    assert min(len(boxes) for boxes in alone) > 3  # the tiny network sees one shape in each look
+
+
+@pytest.mark.parametrize("piece", ["0", "1.2", "half", "nan"])
+def test_impossible_pieces_are_refused(tmp_path: Path, piece: str) -> None:
+    with pytest.raises(ModelError, match="no share of a picture"):
+        Model.load(tiny_network(tmp_path / "tiny.onnx", piece=piece), CLASSES, 64)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

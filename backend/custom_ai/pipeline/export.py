@@ -71,6 +71,12 @@ def model_file(services: Services, candidate_id: int, format: str) -> tuple[str,
     return f"{row.version}-{FORMATS[format]}", content
 
 
+def _pieces(share: float) -> list[str]:
+    if share >= 1.0:
+        return []
+    return [f"- looks at pictures in squares of {share:.0%} of the longer side that overlap, and as a whole"]
+
+
 def card_text(card: dict[str, Any]) -> str:
     """The card as Markdown."""
     scores = card["scores"] or {}
@@ -86,6 +92,7 @@ def card_text(card: dict[str, Any]) -> str:
         f"- base weights: {card['base_weights']}",
         *(f"- note: {note}" for note in card["notes"]),
         f"- input: {card['image_size']} px; {card['passes']} picture passes in {card['seconds']} s",
+        *_pieces(float(card["recipe"].get("piece", 1.0))),
         "",
         "| class | AP50 | precision | recall | threshold | labels scored on |",
         "|---|---|---|---|---|---|",

@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import os
+import statistics
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -40,7 +41,9 @@ log = logging.getLogger(__name__)
 _DOWNLOADS = 4
 """Images fetched at the same time: enough to hide the network, few enough for a small Label Studio."""
 MAX_SIDE = 1600
-"""Training and voting images are kept at most this wide and high; boxes are fractions, so they stay."""
+"""Training and voting images are kept at most this wide and high; boxes are fractions, so they stay ..."""
+TINY_PX = 32
+"""... but training images twice, or four times, as large where the objects of a class would be smaller than this."""
 
 T = TypeVar("T")
 
@@ -124,14 +127,15 @@ def training_images(
     images: list[TrainImage] = []
     left_out: list[tuple[int, CustomAIError]] = []
     items = {example.task_id: example for example in snapshot.examples}
-    cached = {one: _cache_path(services, project_id, one, items[one].image) for one in items}
+    side = _side_for(snapshot)
+    cached = {one: _cache_path(services, project_id, one, items[one].image, side) for one in items}
     missing = [(one, items[one].image) for one, path in cached.items() if not _readable(path)]
     for task_id, image in fetch_many(services, missing, pulse.check):
         pulse.check()
         if isinstance(image, CustomAIError):
             left_out.append((task_id, image))
         else:
-            _save(image, cached[task_id])
+            _save(image, cached[task_id], side)
     for task_id, path in cached.items():
         if path.exists():
             images.append(TrainImage(task_id, path, _size(path), items[task_id].boxes))
@@ -201,8 +205,20 @@ def size_of(content: bytes) -> tuple[int, int]:
         return image.size
 
 
-def _cache_path(services: Services, project_id: int, task_id: int, uri: str) -> Path:
-    name = f"{task_id}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.jpg"
+def _side_for(snapshot: dataset.Snapshot) -> int:
+    """How large images must be kept for the smallest class of the snapshot (its objects' median side)."""
+    sides: dict[str, list[float]] = {}
+    for example in snapshot.examples:
+        for box in example.boxes:
+            # Of images whose sizes are not known yet: at least so large is the share of the longer side.
+            sides.setdefault(box.label, []).append(((box.x2 - box.x1) * (box.y2 - box.y1)) ** 0.5)
+    smallest = min((statistics.median(some) for some in sides.values()), default=1.0)
+    return next((MAX_SIDE * times for times in (1, 2) if smallest * MAX_SIDE * times >= TINY_PX), 4 * MAX_SIDE)
+
+
+def _cache_path(services: Services, project_id: int, task_id: int, uri: str, side: int = MAX_SIDE) -> Path:
+    larger = "" if side == MAX_SIDE else f"-{side}"
+    name = f"{task_id}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}{larger}.jpg"
     return services.settings.state_dir / "cache" / f"project-{project_id}" / name
 
 
@@ -220,9 +236,9 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _save(image: Image, path: Path) -> None:
+def _save(image: Image, path: Path, side: int = MAX_SIDE) -> None:
     small = image.copy()
-    small.thumbnail((MAX_SIDE, MAX_SIDE))
+    small.thumbnail((side, side))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:

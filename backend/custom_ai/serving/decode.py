@@ -108,15 +108,17 @@ def decode(
     )
 
 
-def suppress(corners: NDArray[np.float64], labels: NDArray[np.int64], iou: float) -> NDArray[np.int64]:
+def suppress(
+    corners: NDArray[np.float64], labels: NDArray[np.int64], iou: float, most: int = MAX_BOXES
+) -> NDArray[np.int64]:
     """Greedy non-maximum suppression within each class.
 
-    corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the at most 300 indices that stay, best first.
+    corners: (n, 4) x1 y1 x2 y2, best first; labels: (n,). Returns the at most ``most`` indices that stay, best first.
     """
     area = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
     left: NDArray[np.int64] = np.arange(len(corners))
     kept: list[int] = []
-    while len(left) and len(kept) < MAX_BOXES:
+    while len(left) and len(kept) < most:
         first, left = left[0], left[1:]
         kept.append(int(first))
         low = np.maximum(corners[left, :2], corners[first, :2])

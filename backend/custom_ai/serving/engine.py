@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom_ai.errors import CustomAIError, ModelError
-from custom_ai.serving.decode import Letterbox, decode, letterbox
+from custom_ai.serving.decode import Letterbox, decode
 from custom_ai.serving.decode_masks import decode_masks
 from custom_ai.serving.decode_rotated import decode_rotated
 from custom_ai.serving.metadata import Metadata, read_metadata
 from custom_ai.serving.networks import ONNXRUNTIME, OPENVINO, Network, build
+from custom_ai.serving.pieces import cut, put_together
 from custom_ai.serving.stream import Picture, Seen, stream
-from custom_ai.types import Box, LabelKind
+from custom_ai.types import Box, ImageSize, LabelKind
 
 BATCH = 4
 """Pictures per call of the network; more cost memory and are not faster on a CPU."""
@@ -41,9 +42,13 @@ class Model:
         bulk: Callable[[], Network] | None = None,
         readers: int = 1,
         batch: int = BATCH,
+        piece: float = 1.0,
     ) -> None:
-        """``bulk`` compiles a network for streams, when one is first asked for; by default ``network`` does them."""
-        self.classes, self.image_size, self.kind = tuple(classes), image_size, kind
+        """``bulk`` compiles a network for streams, when one is first asked for; by default ``network`` does them.
+
+        ``piece``: the part of a picture's longer side that the network looks at at once, see ``serving.pieces``.
+        """
+        self.classes, self.image_size, self.kind, self.piece = tuple(classes), image_size, kind, piece
         self._network = network
         self._make_bulk, self._bulk, self._bulk_lock = bulk, None if bulk else network, threading.Lock()
         self._readers, self._batch = max(readers, 1), batch
@@ -58,7 +63,7 @@ class Model:
     def side(self) -> int:
         """Pictures may be decoded with their longer side this small (see ``images.decode_pixels``): twice the
         network's input, from which the same is seen within the tolerance of docs/serving.md."""
-        return 2 * self.image_size
+        return round(2 * self.image_size / self.piece)
 
     @classmethod
     def load(
@@ -98,6 +103,7 @@ class Model:
             bulk=bulk if threads > 1 else None,
             readers=threads,
             batch=batch,
+            piece=facts.piece,
         )
 
     def predict(self, images: Sequence[NDArray[np.uint8]], min_score: float = 0.25) -> list[tuple[Box, ...]]:
@@ -106,18 +112,23 @@ class Model:
         Upright boxes have no outline; rotated boxes and polygons have one, see their decoders.
         images: (height, width, 3) uint8 RGB, upright; sizes may differ.
         """
-        found: list[tuple[Box, ...]] = [()] * len(images)
-        placed = [letterbox(image, self.image_size) for image in images]
+        looks = [cut(image, self.image_size, self.piece) for image in images]
+        inputs = [one for look in looks for one in look]
+        found: list[tuple[Box, ...]] = [()] * len(inputs)
         by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number, (pixels, _) in enumerate(placed):
-            by_shape[pixels.shape].append(number)
+        for number, one in enumerate(inputs):
+            by_shape[one.pixels.shape].append(number)
         for numbers in by_shape.values():
             for start in range(0, len(numbers), self._batch):
                 some = numbers[start : start + self._batch]
-                outputs = self._run(np.stack([placed[number][0] for number in some]))
+                outputs = self._run(np.stack([inputs[number].pixels for number in some]))
                 for number, *raw in zip(some, *outputs, strict=True):
-                    found[number] = self._decode(raw, placed[number][1], min_score)
-        return found
+                    found[number] = self._decode(raw, inputs[number].place, min_score)
+        parts = iter(found)
+        return [
+            put_together([(one.piece, next(parts)) for one in look], _size(image), self.piece)
+            for look, image in zip(looks, images, strict=True)
+        ]
 
     def predict_many(
         self, items: Iterable[T], read: Callable[[T], Picture], min_score: float = 0.25
@@ -140,6 +151,7 @@ class Model:
             self.image_size,
             batch=self._batch,
             readers=self._readers,
+            piece=self.piece,
         )
 
     def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
@@ -170,6 +182,10 @@ class Model:
         if self.kind is LabelKind.POLYGON:
             return decode_masks(raw[0], raw[1], place, self.classes, min_score)
         return decode(raw[0], place, self.classes, min_score)
+
+
+def _size(image: NDArray[np.uint8]) -> ImageSize:
+    return ImageSize(image.shape[1], image.shape[0])
 
 
 def _check(network: Network, name: str, facts: Metadata, classes: Sequence[str]) -> None:

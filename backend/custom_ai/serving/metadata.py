@@ -11,6 +11,7 @@ from custom_ai.types import LabelKind
 
 AGREES, DIFFERS = "engines_that_agree", "engines_that_differ"
 """Keys of the engines that were compared with the trained network after the export."""
+PIECE = "piece"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Metadata:
     """Engines that were found not to."""
     architecture: str
     """The same 16 hex digits for all models of one shape, whatever their weights and classes' names."""
+    piece: float = 1.0
+    """What part of a picture's longer side the network looks at at once, see ``serving.pieces``; 1: all of it."""
 
 
 def read_metadata(onnx_path: Path) -> Metadata:
@@ -45,4 +48,16 @@ def read_metadata(onnx_path: Path) -> Metadata:
     for weights in model.graph.initializer:
         shape.update(f"{list(weights.dims)};".encode())
     agrees, differs = (frozenset(facts.get(key, "").split()) for key in (AGREES, DIFFERS))
-    return Metadata(kind, agrees, differs, shape.hexdigest()[:16])
+    return Metadata(kind, agrees, differs, shape.hexdigest()[:16], _piece(facts.get(PIECE, "1"), onnx_path.name))
+
+
+def _piece(text: str, name: str) -> float:
+    try:
+        piece = float(text)
+    except ValueError:
+        piece = 0.0
+    if not 0.0 < piece <= 1.0:
+        raise ModelError(
+            model=name, why=f"it looks at pieces of the size {text[:20]!r}, which is no share of a picture"
+        )
+    return piece

@@ -109,6 +109,8 @@ class Recipe:
     """Random change of hue, as a share of the colour circle."""
     early_size: int = 0
     """Input side for the first three fifths of the budget, which cost less then; 0: image_size throughout."""
+    piece: float = 1.0
+    """What part of a picture's longer side the network looks at at once, see ``serving.pieces``; 1: all of it."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -120,6 +122,8 @@ class Recipe:
             raise ValueError(
                 f"expected a positive budget, got {self.passes} passes, {self.seconds} s, batch {self.batch}"
             )
+        if not 0.0 < self.piece <= 1.0:
+            raise ValueError(f"expected pieces of more than 0 and at most 1 of a picture, got {self.piece}")
         if not (self.architecture or self.base_weights):
             raise ValueError(f"recipe {self.name!r} needs an architecture or base weights")
 
@@ -201,7 +205,7 @@ class Trained:
       prototypes: the mask is where the sum of coefficient times prototype is above 0, within the box.
 
     The metadata of the file name the ``kind`` (box when it is missing), the ``names`` of the classes as a
-    list, the ``image_size`` and the ``recipe`` as JSON.
+    list, the ``image_size``, the ``recipe`` as JSON, and ``piece`` when the network looks at pictures in pieces.
     """
 
     weights_path: Path

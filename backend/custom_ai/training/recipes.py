@@ -50,6 +50,8 @@ SMALL_PX = 16
 SIZES = (192, 256, 320, 448, 640)
 """Sides of the network's input. On a CPU, 640 costs eleven times as much as 192."""
 
+PIECE_SIZE, LEAST_PIECE, LARGEST_PIECE = 320, 0.12, 0.7
+"""Where pictures are looked at in pieces: the side of the network's input, and the bounds of a piece's share."""
 FIRST_LAYERS = 5
 """Layers 0 to 4 of these networks see edges and textures, which are the same everywhere."""
 WARM_PASSES = 700
@@ -101,6 +103,8 @@ class DataSummary:
     small_side: float
     """The median side (square root of the area) of the class with the smallest boxes, as a fraction of the
     picture's longer side. A fifth of 1 when there are no boxes."""
+    longer_px: float = 640.0
+    """The median longer side of the pictures, in pixels."""
 
 
 def summarise(data: TrainSet) -> DataSummary:
@@ -112,13 +116,26 @@ def summarise(data: TrainSet) -> DataSummary:
             area = (box.x2 - box.x1) * width * (box.y2 - box.y1) * height
             sides[box.label].append(area**0.5 / max(width, height))
     smallest = min((statistics.median(some) for some in sides.values()), default=0.2)
-    return DataSummary(len(data.train), sum(len(some) for some in sides.values()), smallest)
+    longer = statistics.median([max(image.size.width, image.size.height) for image in data.train] or [640])
+    return DataSummary(len(data.train), sum(len(some) for some in sides.values()), smallest, longer)
 
 
 def image_size_for(data: DataSummary) -> int:
     """The smallest input in which half of the boxes of every class have sides of at least 16 pixels."""
     fitting = [size for size in SIZES if data.small_side * size >= SMALL_PX]
     return fitting[0] if fitting else SIZES[-1]
+
+
+def piece_for(data: DataSummary) -> float:
+    """What part of a picture to look at at once: all of it, unless even the largest input is too small for a class.
+
+    Pieces are so small that the objects have sides of SMALL_PX in an input of PIECE_SIZE, but not so small that a
+    picture is enlarged more than twice or falls into more than some hundred pieces.
+    """
+    if data.small_side * SIZES[-1] >= SMALL_PX:
+        return 1.0
+    share = max(data.small_side * PIECE_SIZE / SMALL_PX, PIECE_SIZE / (2 * data.longer_px), LEAST_PIECE)
+    return round(share, 3) if share <= LARGEST_PIECE else 1.0
 
 
 def choose_recipes(data: DataSummary, settings: Settings, start: Start = "coco") -> tuple[Recipe, ...]:
@@ -128,7 +145,8 @@ def choose_recipes(data: DataSummary, settings: Settings, start: Start = "coco")
     those cannot be had after all the start is random and nothing is frozen. With settings.base_weights all four
     start from that file and have its network.
     """
-    size = image_size_for(data)
+    piece = piece_for(data)
+    size = image_size_for(data) if piece == 1.0 else PIECE_SIZE
     larger = next((other for other in SIZES if other > size), size)
     if settings.base_weights is not None:
         start = "custom"
@@ -145,6 +163,7 @@ def choose_recipes(data: DataSummary, settings: Settings, start: Start = "coco")
                 "passes": settings.candidate_passes,
                 "warm_passes": min(WARM_PASSES + WARM_PASSES_PER_IMAGE * data.images, settings.candidate_passes),
                 "seconds": settings.candidate_seconds,
+                "piece": piece,
                 **values,
             },
         )

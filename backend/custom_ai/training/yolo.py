@@ -24,6 +24,7 @@ from custom_ai.dataset import write_yolo
 from custom_ai.errors import N_, Cancelled, CustomAIError, TrainingError
 from custom_ai.training import memory
 from custom_ai.training.contract import Progress, Recipe, TrainContext, Trained, TrainerSpec, TrainSet
+from custom_ai.training.tiles import cut
 from custom_ai.types import LabelKind
 
 WEIGHTS, ONNX = "weights.pt", "model.onnx"
@@ -46,7 +47,8 @@ class YoloTrainer:
             raise TrainingError(why=N_("none of the images to train on has a label"))
         context.report(Progress("preparing", 0.0))
         folder = context.work_dir / "yolo"
-        write_yolo(folder, data.classes, data.train, data.kind)
+        shown = cut(data, recipe.piece, context.work_dir / "pieces") if recipe.piece < 1.0 else data
+        write_yolo(folder, data.classes, shown.train, data.kind)
         prepare_environment(context.work_dir)
         base = context.weights.get(recipe.base_weights)
         # Ultralytics and torch print and warn at will; what people should know reaches them by `report`.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ultralytics import __version__ as ultralytics_version
 
 from custom_ai.errors import N_, TrainingError
+from custom_ai.serving.metadata import PIECE
 from custom_ai.training.agreement import Pixels, Reference, verify
 from custom_ai.training.contract import MASKS
 from custom_ai.training.yolo_loop import Loop
@@ -56,6 +57,7 @@ def save(loop: Loop, weights_path: Path, onnx_path: Path, pictures: Sequence[NDA
         "names": str([*loop.names_by_index.values()]),
         "image_size": str(loop.recipe.image_size),
         "recipe": loop.recipe.to_json(),
+        PIECE: str(loop.recipe.piece),
     }
     export(model, loop.kind, len(loop.names_by_index), loop.recipe.image_size, facts, onnx_path)
     verify(onnx_path, reference(weights_path), pictures, loop.recipe.image_size, len(loop.names_by_index))
