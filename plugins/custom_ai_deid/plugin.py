@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from custom_ai.plugins import Area as Found
 from custom_ai.plugins import Hidden
-from custom_ai_deid.deidentify import Deidentifier, Options
+from custom_ai_deid.areas import Area, widen
+from custom_ai_deid.deidentify import Deidentifier, Done, Options
 from custom_ai_deid.journal import Line
 
 
@@ -20,5 +23,13 @@ class HideFaces:
         self._deidentifier = Deidentifier(options)
 
     def __call__(self, data: bytes, name: str) -> Hidden:
-        done = self._deidentifier.process(data, name)
-        return Hidden(done.data, Line.of(done).areas, done.width, done.height, done.sha256_after)
+        return _hidden(self._deidentifier.process(data, name))
+
+    def again(self, data: bytes, name: str, found: Sequence[Found], drawn: Sequence[Found]) -> Hidden:
+        margin = self._deidentifier.options.margin
+        areas = [*(widen(Area(*one), margin) for one in found), *(Area(*one, source="drawn") for one in drawn)]
+        return _hidden(self._deidentifier.process(data, name, areas))
+
+
+def _hidden(done: Done) -> Hidden:
+    return Hidden(done.data, Line.of(done).areas, done.width, done.height, done.sha256_after)

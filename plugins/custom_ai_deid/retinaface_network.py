@@ -38,7 +38,8 @@ class RetinaFace:
         Raises ModelError when there is none, or it is another network.
         """
         self.name = path.name if path else PACKAGE
-        self._runner = compile_network(_bundled() if path is None else _read(path), self.name, threads, _MEAN)
+        content = _bundled() if path is None else _read(path)
+        self._runner = compile_network(content, self.name, threads, first=2, mean=_MEAN)
         self.slots = self._runner.slots
         try:
             boxes, scores = self._look(np.zeros((64, 96, 3), np.uint8))
@@ -63,7 +64,7 @@ class RetinaFace:
 
     def _look(self, pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes (anchors, 4) and scores (anchors, 2): the first two outputs, whatever they are called."""
-        boxes, scores = list(self._runner.run(pixels).values())[:2]
+        boxes, scores = self._runner.run(pixels).values()
         return boxes[0], scores[0]
 
 

@@ -37,20 +37,23 @@ class Runner:
     """So many images are best looked at at the same time."""
 
 
-def compile_network(content: bytes, name: str, threads: int, mean: BGR = (0.0, 0.0, 0.0)) -> Runner:
+def compile_network(
+    content: bytes, name: str, threads: int, *, unneeded: str = "", first: int = 100, mean: BGR = (0.0, 0.0, 0.0)
+) -> Runner:
     """content: an ONNX file of a network that takes planes of blue, green and red, 0 to 255, less their ``mean``.
 
-    Raises ModelError.
+    Of its outputs only the ``first`` ones are computed, and none whose name begins with ``unneeded``: eyes and mouths
+    would take a fifth of the time. Raises ModelError.
     """
-    content = _any_size(content, name)
+    content = _prepared(content, name, unneeded, first)
     try:
         return _openvino(content, max(threads, 1), mean)
     except (ImportError, RuntimeError):  # no wheel for this machine, or a CPU that it does not support
         return _onnxruntime(content, name, max(threads, 1), mean)
 
 
-def _any_size(content: bytes, name: str) -> bytes:
-    """With no sizes written down: files often name one, though the network takes any."""
+def _prepared(content: bytes, name: str, unneeded: str, first: int) -> bytes:
+    """With no sizes written down (files often name one, though the network takes any) and the wanted outputs."""
     import onnx
 
     try:
@@ -62,9 +65,11 @@ def _any_size(content: bytes, name: str) -> bytes:
         raise ModelError(model=name, why=N_("it is no network that looks at images"))
     for place, letter in ((2, "h"), (3, "w")):
         graph.input[0].type.tensor_type.shape.dim[place].dim_param = letter
-    for output in graph.output:
+    kept = [output for output in graph.output if not (unneeded and output.name.startswith(unneeded))][:first]
+    for output in kept:
         output.type.tensor_type.ClearField("shape")
-    del graph.value_info[:]
+    del graph.output[:], graph.value_info[:]
+    graph.output.extend(kept)
     return bytes(model.SerializeToString())
 
 

@@ -29,7 +29,7 @@ class YuNet:
             content = WEIGHTS.read_bytes()
         except OSError as error:
             raise ModelError(model=self.name, why=N_("the file cannot be read")) from error
-        self._runner = compile_network(content, self.name, threads)
+        self._runner = compile_network(content, self.name, threads, unneeded="kps")
         self.slots = self._runner.slots
 
     def find(self, pixels: Pixels, min_score: float) -> list[Area]:
