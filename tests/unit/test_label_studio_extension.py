@@ -279,13 +279,23 @@ def test_make_asks_for_the_chosen_classes(custom: Custom) -> None:
 
 def test_auto_label_sends_the_selected_tasks(custom: Custom) -> None:
     custom.answers["POST /api/projects/7/auto-label"] = as_json({"tasks": {"total": 2}}, 201)
-    done = work.auto_label(custom.server(), {"model": "12", "hide_faces": True}, [3, 4, 5])
-    assert custom.body() == {"tasks": [3, 4, 5], "model": 12, "prepare": ["faces"]}
+    done = work.auto_label(custom.server(), {"model": "12", "hide_faces": False}, [3, 4, 5])
+    assert custom.body() == {"tasks": [3, 4, 5], "model": 12}
     assert (done.tasks, done.detail) == (2, "Auto-labelling of 2 tasks is in line; it begins by itself.")
     work.auto_label(custom.server(), {"model": "", "hide_faces": False}, [3])
     assert custom.body() == {"tasks": [3]}
     with pytest.raises(Problem, match="No task is selected"):
         work.auto_label(custom.server(), {}, [])
+
+
+def test_auto_label_hides_faces_first_or_does_nothing(custom: Custom) -> None:
+    custom.answers["POST /api/projects/7/auto-label"] = as_json({"tasks": {"total": 2}}, 201)
+    with pytest.raises(Problem, match="a newer one can"):
+        work.auto_label(custom.server(), {"hide_faces": True}, [3, 4])
+    custom.answers["POST /api/projects/7/deidentify"] = as_json({}, 201)
+    done = work.auto_label(custom.server(), {"hide_faces": True}, [3, 4])
+    assert done.detail == "Faces are being hidden in 2 images, and auto-labelling of 2 tasks is in line."
+    assert [call.path.rpartition("/")[2] for call in custom.calls] == ["deidentify", "deidentify", "auto-label"]
 
 
 def test_deidentify_says_when_custom_ai_cannot(custom: Custom) -> None:
