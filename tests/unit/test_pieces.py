@@ -89,8 +89,8 @@ def test_pictures_to_train_on_are_cut(tmp_path: Path, kind: LabelKind) -> None:
     data = TrainSet(
         ("a",), (TrainImage(7, path, ImageSize(400, 300), (Box("a", x1, y1, x2, y2, outline=outline),)),), (), kind
     )
-    made = cut(data, 0.3, tmp_path / "pieces")
-    assert made.train[0].path == path
+    made = cut(data, 0.3, 320, tmp_path / "pieces")
+    assert made.train[0].size == ImageSize(400, 300)
     assert [image.task_id for image in made.train] == [*range(len(made.train))]
     parts = made.train[1:]
     assert any(image.boxes for image in parts)
@@ -110,21 +110,23 @@ def test_pictures_to_train_on_are_cut(tmp_path: Path, kind: LabelKind) -> None:
             )
             expected[round(y[0]) : round(y[1]), round(x[0]) : round(x[1])] = True
             assert bool(box.outline) == (kind is not LabelKind.BOX)
-        if image.boxes or not seen.any():
-            assert (expected == (seen[..., 0] > 0)).all()
+        if image.boxes or not (seen > 127).any():
+            assert (expected == (seen[..., 0] > 127)).mean() > 0.999  # JPEG smears the edges
         else:  # shows too little of it to be an example
-            assert (seen[..., 0] > 0).sum() < 0.3 * 20 * 30
+            assert (seen[..., 0] > 127).sum() < 0.3 * 20 * 30
 
 
-def test_large_pictures_are_shown_as_a_whole_in_a_smaller_copy(tmp_path: Path) -> None:
+def test_pieces_are_kept_no_larger_than_they_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     Image.new("RGB", (3000, 2000)).save(path)
     box = Box("a", 0.1, 0.1, 0.11, 0.11)
     data = TrainSet(("a",), (TrainImage(1, path, ImageSize(3000, 2000), (box,)),), ())
-    whole = cut(data, 0.5, tmp_path / "pieces").train[0]
-    with Image.open(whole.path) as file:
-        assert file.size == (1280, 853) == (whole.size.width, whole.size.height)
-    assert whole.boxes == (box,)
+    whole, *parts = cut(data, 0.5, 320, tmp_path / "pieces").train
+    assert (whole.size, whole.boxes) == (ImageSize(640, 427), (box,))
+    assert {one.size for one in parts} == {ImageSize(640, 640)}
+    for image in (whole, *parts):
+        with Image.open(image.path) as file:
+            assert file.size == (image.size.width, image.size.height)
 
 
 @pytest.mark.parametrize(("side", "times"), [(0.2, 1), (0.021, 1), (0.012, 2), (0.006, 4), (0.001, 4)])

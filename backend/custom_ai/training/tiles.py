@@ -18,38 +18,29 @@ VISIBLE = 0.3
 EMPTY = 0.5
 """Pieces that show nothing, as a share of those that show something: most of a large picture is background."""
 
-WHOLE_PX = 1280
-"""The network's input for a whole picture is smaller."""
+KEPT = 2
+"""Pieces are kept at most so many times as large as the network's input: each is read again for every pass."""
 
 
-def cut(data: TrainSet, share: float, folder: Path) -> TrainSet:
+def cut(data: TrainSet, share: float, image_size: int, folder: Path) -> TrainSet:
     """The training pictures and their pieces, which are written into ``folder``; nothing is held out any more.
 
     All pieces with shapes are taken, and of the others some, evenly spread. The pictures are numbered anew.
+    image_size: the longer side of the network's input.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[TrainImage] = []
     for image in data.train:
-        made.append(_whole(image, len(made), folder))
-        for piece, boxes in _chosen(image, share, data.kind):
-            path = folder / f"{len(made)}.png"
-            with Image.open(image.path) as file:
-                file.convert("RGB").crop((piece.x1, piece.y1, piece.x2, piece.y2)).save(path, compress_level=1)
-            size = ImageSize(piece.x2 - piece.x1, piece.y2 - piece.y1)
-            made.append(TrainImage(len(made), path, size, boxes))
+        with Image.open(image.path) as file:
+            pixels = file.convert("RGB")
+        whole = pieces(image.size, share)[0]
+        for piece, boxes in ((whole, image.boxes), *_chosen(image, share, data.kind)):
+            part = pixels.crop((piece.x1, piece.y1, piece.x2, piece.y2))
+            part.thumbnail((KEPT * image_size, KEPT * image_size), reducing_gap=3.0)
+            path = folder / f"{len(made)}.jpg"
+            part.save(path, "JPEG", quality=95, subsampling=0)
+            made.append(TrainImage(len(made), path, ImageSize(*part.size), boxes))
     return TrainSet(data.classes, tuple(made), (), data.kind)
-
-
-def _whole(image: TrainImage, number: int, folder: Path) -> TrainImage:
-    """A smaller copy of a large one: it is read again for every pass."""
-    if max(image.size.width, image.size.height) <= WHOLE_PX:
-        return replace(image, task_id=number)
-    path = folder / f"{number}.png"
-    with Image.open(image.path) as file:
-        small = file.convert("RGB")
-    small.thumbnail((WHOLE_PX, WHOLE_PX), reducing_gap=3.0)
-    small.save(path, compress_level=1)
-    return replace(image, task_id=number, path=path, size=ImageSize(*small.size))
 
 
 def _chosen(image: TrainImage, share: float, kind: LabelKind) -> Iterator[tuple[Piece, tuple[Box, ...]]]:

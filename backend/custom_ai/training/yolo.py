@@ -47,8 +47,10 @@ class YoloTrainer:
             raise TrainingError(why=N_("none of the images to train on has a label"))
         context.report(Progress("preparing", 0.0))
         folder = context.work_dir / "yolo"
-        shown = cut(data, recipe.piece, context.work_dir / "pieces") if recipe.piece < 1.0 else data
-        write_yolo(folder, data.classes, shown.train, data.kind)
+        shown = data.train
+        if recipe.piece < 1.0:
+            shown = cut(data, recipe.piece, recipe.image_size, context.work_dir / "pieces").train
+        write_yolo(folder, data.classes, shown, data.kind)
         prepare_environment(context.work_dir)
         base = context.weights.get(recipe.base_weights)
         # Ultralytics and torch print and warn at will; what people should know reaches them by `report`.
