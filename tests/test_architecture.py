@@ -32,7 +32,7 @@ LAYERS = [
     },
     {"overlap", "archive"},
     {"comparison"},
-    {"state", "labelstudio", "dataset", "training", "serving", "formats"},
+    {"state", "labelstudio", "dataset", "training", "serving", "formats", "notifiers"},
     {"services"},
     {"pipeline"},
     {"queue"},

@@ -7,6 +7,7 @@ import os
 from custom_ai.errors import Conflict, NotReady
 from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
+from custom_ai.pipeline import deliver as delivering
 from custom_ai.pipeline import import_archive as importing
 from custom_ai.pipeline import look as looking
 from custom_ai.pipeline import revisions, rules
@@ -71,6 +72,10 @@ def import_archive(job_id: int, attempt: int) -> None:
 
 def revise(revision_id: int, attempt: int) -> None:
     revisions.revise(_in_the_background(), revision_id, attempt)
+
+
+def deliver() -> None:
+    delivering.deliver(_services())
 
 
 def apply_champion(project_id: int) -> None:

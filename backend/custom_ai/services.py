@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +10,7 @@ from custom_ai.errors import N_, SettingsError
 
 if TYPE_CHECKING:
     from custom_ai.labelstudio.client import LabelStudio
-    from custom_ai.plugins import Hider
+    from custom_ai.plugins import Hider, Notifier
     from custom_ai.serving.cache import ModelCache
     from custom_ai.serving.engine import Model
     from custom_ai.settings import Settings
@@ -38,6 +38,11 @@ def no_hider(name: str) -> Hider:
     raise SettingsError(name=f"preprocessor {name!r}", why=N_("it is not installed"))
 
 
+def no_notifiers() -> Mapping[str, Notifier]:
+    """Nobody is told anything outside of the pages."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything a pipeline function may need."""
@@ -54,3 +59,5 @@ class Services:
     """Exported models by their sha256, loaded once per process."""
     hider: Callable[[str], Hider] = no_hider
     """What hides something in images, by the name of its entry point; made once per process."""
+    notifiers: Callable[[], Mapping[str, Notifier]] = no_notifiers
+    """What tells people of notifications, by the names of the entry points; those that are set up."""

@@ -142,6 +142,28 @@ class Settings(BaseSettings):
     """Files in an archive that unpack to more than this many times their size are left out (ZIP bombs)."""
     import_max_unpacked_bytes: int = Field(5_368_709_120, gt=0)
     """Archives that unpack to more are refused."""
+    smtp_host: str = Field("")
+    """The mail server by which notifications are sent; empty: no mails."""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    """Its port."""
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls")
+    """How the connection is encrypted; none only for a server on the same machine."""
+    smtp_user: str = Field("")
+    """User to sign in with; empty: without signing in."""
+    smtp_password: SecretStr = Field(SecretStr(""))
+    """Password to go with it."""
+    mail_from: str = Field("")
+    """The sender's address; empty: smtp_user."""
+    notify_language: Literal["en", "ko"] = Field("en")
+    """Language of notifications, unless a recipient has chosen another."""
+    notify_urls: SecretStr = Field(SecretStr(""))
+    """Where else notifications go: apprise addresses (Slack, Teams, Discord, Telegram ...), separated by spaces."""
+    webhook_urls: SecretStr = Field(SecretStr(""))
+    """Addresses (separated by spaces) that are sent every notification as signed JSON; they hold no other secret."""
+    webhook_secret: SecretStr = Field(SecretStr(""))
+    """The secret (32 characters or more) with which that JSON is signed."""
+    notifiers: Annotated[tuple[str, ...], NoDecode] = Field(("mail", "apprise", "webhook"))
+    """Which notifiers may send (comma-separated names of entry points); each still needs its own settings."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=_also("log_level", "LOG_LEVEL")
     )
@@ -154,7 +176,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a URL that starts with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("extension_secret")
+    @field_validator("extension_secret", "webhook_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
@@ -173,6 +195,13 @@ class Settings(BaseSettings):
     def _list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(one.strip() for one in value.split(",") if one.strip())
+        return value
+
+    @field_validator("notifiers", mode="before")
+    @classmethod
+    def _name_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
     @field_validator("state_dir")

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from custom_ai.errors import N_, ModelError, SettingsError
 from custom_ai.labelstudio.client import LabelStudio
 from custom_ai.labelstudio.session import Session
+from custom_ai.plugins import NotifierSpec
 from custom_ai.queue import RqBell, connect
 from custom_ai.services import Services
 from custom_ai.serving.cache import ModelCache
@@ -26,7 +27,7 @@ from custom_ai.store import FileStore
 from custom_ai.training.contract import Trainer
 
 if TYPE_CHECKING:
-    from custom_ai.plugins import Hider
+    from custom_ai.plugins import Hider, Notifier
     from custom_ai.serving.engine import Model
 
 SETTINGS_FILE = "CUSTOM_AI_SETTINGS"
@@ -83,6 +84,7 @@ def build(settings: Settings, *, retry_s: float | None = None, need_queue: bool 
         trainer=trainer,
         models=ModelCache(_MODELS_KEPT, model_loader(settings, database, store)),
         hider=cache(partial(hider, settings)),
+        notifiers=cache(partial(notifiers, settings)),
     )
 
 
@@ -115,6 +117,23 @@ def hider(settings: Settings, name: str) -> Hider:
         raise SettingsError(name=f"preprocessor {name!r}", why=f"installed are: {', '.join(sorted(found)) or '-'}")
     further = {"models": settings.hide_models, "classes": settings.hide_classes} if settings.hide_models else {}
     made: Hider = found[name].load()(threads=settings.cpu_threads, max_pixels=settings.image_max_pixels, **further)
+    return made
+
+
+def notifiers(settings: Settings) -> dict[str, Notifier]:
+    """The notifiers that the settings name and that are set up. Raises SettingsError for one that is not installed, or
+    that does not keep its promises."""
+    found = {one.name: one for one in entry_points(group="custom_ai.notifiers")}
+    made: dict[str, Notifier] = {}
+    for name in settings.notifiers:
+        if name not in found:
+            raise SettingsError(name=f"notifier {name!r}", why=f"installed are: {', '.join(sorted(found)) or '-'}")
+        one: Notifier = found[name].load()(settings)
+        spec = getattr(one, "spec", None)
+        if not isinstance(spec, NotifierSpec) or spec.name != name:
+            raise SettingsError(name=f"notifier {name!r}", why=f"its spec is {spec!r}")
+        if one.ready:
+            made[name] = one
     return made
 
 

@@ -15,6 +15,7 @@ from custom_ai.services import Services
 from custom_ai_ui import (
     account,
     guests,
+    mails,
     new_project,
     notices,
     pages,
@@ -74,6 +75,7 @@ def blueprint(
     project_settings.add_routes(routes, site)
     new_project.add_routes(routes, site)
     notices.add_routes(routes, site)
+    mails.add_routes(routes, site)
     voting.add_routes(routes, site)
     guests.add_routes(routes, site)
     reporting.add_routes(routes, site)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from custom_ai.cli import admin, data, deidentify, demo, doctor, processes, reports, weights
+from custom_ai.cli import admin, data, deidentify, demo, doctor, notify, processes, reports, weights
 from custom_ai.errors import CustomAIError
 from custom_ai.i18n import terminal_language, translator
 from custom_ai.wiring import SETTINGS_FILE
@@ -35,6 +35,7 @@ app.add_typer(weights.app, name="weights")
 app.command("import")(data.import_data)
 app.command("export")(data.export_data)
 app.command("deidentify")(deidentify.deidentify)
+app.command("notify")(notify.notify)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

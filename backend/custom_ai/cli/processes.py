@@ -30,6 +30,7 @@ _STOP_S = 15.0
 def run() -> None:
     """Run everything: database, queue (an embedded one unless REDIS_URL is set), web and workers."""
     settings = wiring.settings_of_this_process()
+    wiring.notifiers(settings)  # what cannot work is said now, not when somebody waits for a mail
     Database(settings.sqlalchemy_url).migrate()
     with contextlib.ExitStack() as stack:
         environment = dict(os.environ)
@@ -42,6 +43,7 @@ def run() -> None:
                 "worker train": [*command, "worker", queue.TRAIN],
                 "worker label": [*command, "worker", queue.LABEL],
                 "worker import": [*command, "worker", queue.IMPORT],
+                "worker notify": [*command, "worker", queue.NOTIFY],
                 "worker default": [*command, "worker", queue.DEFAULT],
             },
             environment,
@@ -67,7 +69,7 @@ def web() -> None:
 
 
 def worker(
-    queues: Annotated[list[str] | None, typer.Argument(help="train, label, import, default; none: all")] = None,
+    queues: Annotated[list[str] | None, typer.Argument(help="train, label, import, notify, default; none: all")] = None,
 ) -> None:
     """Work on the queues; the one on `default` also keeps the clock (lost jobs, lost webhooks)."""
     settings = wiring.settings_of_this_process()
@@ -76,6 +78,8 @@ def worker(
         if name not in queue.ALL:
             raise typer.BadParameter(f"there is no queue {name!r}; there are: {', '.join(queue.ALL)}")
     connection = wiring.redis_of(settings)
+    if queue.NOTIFY in names:
+        wiring.notifiers(settings)
     clock = _start_clock() if queue.DEFAULT in names else None
     _import_what_jobs_need(names)
     try:

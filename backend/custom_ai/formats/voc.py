@@ -173,7 +173,8 @@ def _annotation(item: Item, size: ImageSize, shapes: tuple[Box, ...]) -> bytes:
         if item.predicted and box.score is not None:
             _add(one, "confidence", round(box.score, 4))
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
 
 
 def _add(parent: ET.Element, name: str, value: object) -> None:

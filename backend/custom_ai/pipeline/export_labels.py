@@ -128,7 +128,7 @@ def _items(
         task = labelled_task(raw, control, notes)
         shapes, size = task.boxes, None
         if shapes is not None:
-            chosen = next((one for one in raw["annotations"] if one.get("id") == task.annotation_id), {})
+            chosen: dict[str, Any] = next((one for one in raw["annotations"] if one.get("id") == task.annotation_id), {})
             size = told_size(chosen)
         elif version is not None:
             prediction = _shown(raw.get("predictions") or [], version)

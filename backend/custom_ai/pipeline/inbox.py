@@ -189,12 +189,13 @@ def _shown(row: Notification, title: str, read: bool | None, translate: Callable
         "event": row.event,
         "failure": row.failure,
         "text": render(row.message, translate),
-        "way_out": translate(_way_out(row)) if row.failure and _way_out(row) else "",
+        "way_out": translate(way_out(row)) if row.failure and way_out(row) else "",
         "subject": {"what": what, "id": int(number)} if number.isdigit() else None,
         "recipient": row.recipient,
         "read": read,
     }
 
 
-def _way_out(row: Notification) -> str:
+def way_out(row: Notification) -> str:
+    """What to do about a failure, as a message to be translated; '' when there is nothing to say."""
     return WAYS_OUT_BY_CODE.get(str(row.message.get("code"))) or WAYS_OUT.get(row.event, "")

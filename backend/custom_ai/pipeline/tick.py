@@ -33,6 +33,9 @@ def tick(services: Services) -> None:
         _revive(services, kind, job)
     _look_after_labelling(services)
     _close_due(services)
+    vote.tell_closing(services)
+    if not services.bell.waiting("deliver"):
+        services.bell.ring("deliver")
     uploads.sweep(services)
     drop_leftovers(services)
     _reconcile_all(services)

@@ -13,8 +13,9 @@ from custom_ai.pipeline.ballots import open_selection_of
 from custom_ai.policy import VOTE_ROUNDS, Standing, tally
 from custom_ai.services import Services
 from custom_ai.state.journal import SYSTEM, notify, record
-from custom_ai.state.tables import Ballot, Candidate, Promotion, Run, Selection, SelectionImage, now
+from custom_ai.state.tables import Ballot, Candidate, Notification, Promotion, Run, Selection, SelectionImage, now
 
+CLOSING = timedelta(days=1)
 LONGEST = timedelta(days=366)
 """A deadline further away is a slip of the keyboard."""
 
@@ -62,6 +63,31 @@ def set_deadline(services: Services, selection_id: int, deadline: datetime, *, b
         selection.deadline_at = deadline
         shown = deadline.isoformat(timespec="seconds")
         record(session, by, "vote.deadline", selection.project_id, f"selection {selection_id}", deadline=shown)
+
+
+def tell_closing(services: Services) -> None:
+    """Say once of each open vote that it closes soon: a day before, or when three quarters of a short one are over."""
+    with services.database.write() as session:
+        for one in session.scalars(select(Selection).where(Selection.status == "open")):
+            if one.deadline_at is None or not now() < one.deadline_at:
+                continue
+            soon = min(CLOSING, (one.deadline_at - one.opened_at) / 4)
+            subject = f"selection {one.id}"
+            told = select(Notification.id).where(
+                Notification.project_id == one.project_id,
+                Notification.event == "selection_closing",
+                Notification.subject == subject,
+            )
+            if one.deadline_at - now() > soon or session.scalar(told.limit(1)) is not None:
+                continue
+            notify(
+                session,
+                one.project_id,
+                "selection_closing",
+                N_("The vote closes soon, at {at}. Until then every vote counts."),
+                about=subject,
+                at=one.deadline_at.strftime("%Y-%m-%d %H:%M UTC"),
+            )
 
 
 def standings(session: Session, selection: Selection) -> list[Standing]:

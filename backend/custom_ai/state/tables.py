@@ -100,6 +100,8 @@ class Project(Base):
     """The model version that Label Studio was told to show."""
     label_counts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """Hand-drawn labels by class, kept up with the mirror so that no page reads all tasks; None: not counted yet."""
+    notify_urls: Mapped[list[str]] = mapped_column(default=list)
+    """Further addresses for apprise, as of the settings; only `custom-ai notify` shows and changes them."""
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -609,8 +611,53 @@ class Notification(Base):
     message: Mapped[dict[str, Any]]
     recipient: Mapped[str]
     """Who started it (a Label Studio user's e-mail), or '' for everybody in the project."""
+    told: Mapped[bool] = mapped_column(default=False)
+    """Whether its deliveries are written (see ``pipeline.deliver``)."""
 
-    __table_args__ = (Index("ix_notification_project", "project_id", "id"),)
+    __table_args__ = (
+        Index("ix_notification_project", "project_id", "id"),
+        Index("ix_notification_told", "told", "id"),
+    )
+
+
+class Delivery(Base):
+    """A notification on its way to one address: the row is unique, so that it goes there once."""
+
+    __tablename__ = "delivery"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"))
+    channel: Mapped[str]
+    """Name of the notifier's entry point."""
+    address: Mapped[str]
+    """A person's e-mail; of other channels the beginning of the address's SHA-256, because addresses hold secrets."""
+    status: Mapped[str] = mapped_column(default="waiting")
+    """waiting, sending, sent, failed (given up), or unknown (perhaps sent: it is not tried again)"""
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(default=now)
+    claimed_at: Mapped[datetime | None]
+    error: Mapped[str] = mapped_column(default="")
+
+    __table_args__ = (
+        UniqueConstraint("notification_id", "channel", "address", name="uq_delivery"),
+        Index("ix_delivery_due", "status", "due_at"),
+    )
+
+
+class MailWish(Base):
+    """Whether a person wants mails about a project; without a row only about what they have started."""
+
+    __tablename__ = "mail_wish"
+    email: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    wanted: Mapped[bool]
+
+
+class MailReader(Base):
+    """In which language a person wants mails."""
+
+    __tablename__ = "mail_reader"
+    email: Mapped[str] = mapped_column(primary_key=True)
+    language: Mapped[str]
 
 
 class NotificationRead(Base):

@@ -17,8 +17,8 @@ from custom_ai.services import Services
 from custom_ai.web import (
     api,
     guard,
-    ml_backend,
     labels_api,
+    ml_backend,
     models_api,
     notifications_api,
     pre_labels_api,

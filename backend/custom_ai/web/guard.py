@@ -33,6 +33,8 @@ GUESTS = frozenset(
     f"pages.{name}" for name in ("open_link", "guest_selection", "guest_cast", "guest_confirm", "guest_vote_image")
 )
 """Endpoints for voters with a signed link, who need no account; ``custom_ai_ui.guests`` asks for the link itself."""
+UNSUBSCRIBING = frozenset({"pages.unsubscribe", "pages.unsubscribe_now"})
+"""Endpoints for links in mails: signed, without sign-in; mail programs (RFC 8058) send no CSRF token."""
 MACHINES = "ml_backend"
 """The blueprint that Label Studio calls; it has secrets of its own and neither visitors nor CSRF tokens."""
 BELONGS: dict[str, tuple[str, InstrumentedAttribute[int], InstrumentedAttribute[int]]] = {
@@ -50,8 +52,8 @@ def add(app: Flask, services: Services, sign_in: SignIn, csrf: CSRFProtect) -> N
     @app.before_request
     def guard() -> None:
         endpoint = request.endpoint
-        if endpoint is None or request.blueprint == MACHINES:
-            return  # an unknown address, or Label Studio
+        if endpoint is None or request.blueprint == MACHINES or endpoint in UNSUBSCRIBING:
+            return  # an unknown address, Label Studio, or a signed link
         if endpoint not in OPEN | GUESTS:
             sign_in.user()  # first, so that a stranger learns nothing about what there is
         sign_in.protect(csrf)

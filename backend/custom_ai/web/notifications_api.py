@@ -6,9 +6,9 @@ from flask import Blueprint, Response, jsonify, request
 
 from custom_ai.errors import N_, BadInput
 from custom_ai.i18n import translator
-from custom_ai.pipeline import inbox, overview
+from custom_ai.pipeline import inbox, mail_wishes, overview
 from custom_ai.services import Services
-from custom_ai.web.body import in_query, json_body, number
+from custom_ai.web.body import in_query, json_body, number, text
 from custom_ai.web.language import language
 from custom_ai.web.sign_in import SignIn
 
@@ -39,6 +39,25 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         before = in_query("before", 1, _HIGHEST)
         shown = inbox.notifications(services, found, wanted, translator(language()), before=before)
         return answer(found, notifications=shown)
+
+    @routes.get("/notifications/mail")
+    def mail() -> Response:
+        return jsonify(mail_wishes.wishes_of(services, sign_in.user().email))
+
+    @routes.put("/notifications/mail")
+    def change_mail() -> Response:
+        visitor, body = sign_in.user(), json_body()
+        projects = body.get("projects") or {}
+        if not isinstance(projects, dict) or not all(
+            one.isascii() and one.isdigit() and len(one) < 10 and isinstance(wanted, bool)
+            for one, wanted in projects.items()
+        ):
+            raise BadInput(what="projects", why=N_("expected project ids with true or false each"))
+        for one in projects:
+            sign_in.sees(int(one))
+        wanted = {int(one): yes for one, yes in projects.items()}
+        mail_wishes.set_wishes(services, visitor.email, language=text(body, "language"), projects=wanted)
+        return jsonify(mail_wishes.wishes_of(services, visitor.email))
 
     @routes.post("/notifications/read")
     def read() -> Response:

@@ -28,6 +28,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "mail_reader",
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("email"),
+    )
+    op.create_table(
         "project",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("title", sa.String(), nullable=False),
@@ -54,6 +60,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.JSON(), nullable=True),
         sa.Column("live_version", sa.String(), nullable=True),
         sa.Column("label_counts", sa.JSON(), nullable=True),
+        sa.Column("notify_urls", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -133,6 +140,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("upload_id"),
     )
     op.create_table(
+        "mail_wish",
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("wanted", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("email", "project_id"),
+    )
+    op.create_table(
         "notification",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -142,11 +157,13 @@ def upgrade() -> None:
         sa.Column("failure", sa.Boolean(), nullable=False),
         sa.Column("message", sa.JSON(), nullable=False),
         sa.Column("recipient", sa.String(), nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("notification", schema=None) as batch_op:
         batch_op.create_index("ix_notification_project", ["project_id", "id"], unique=False)
+        batch_op.create_index("ix_notification_told", ["told", "id"], unique=False)
 
     op.create_table(
         "task",
@@ -182,6 +199,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("project_id", "key", name="uq_task_import"),
     )
+    op.create_table(
+        "delivery",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("notification_id", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["notification_id"], ["notification.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("notification_id", "channel", "address", name="uq_delivery"),
+    )
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.create_index("ix_delivery_due", ["status", "due_at"], unique=False)
+
     op.create_table(
         "import_item",
         sa.Column("job_id", sa.Integer(), nullable=False),
@@ -579,6 +614,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_import_item_status")
 
     op.drop_table("import_item")
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_index("ix_delivery_due")
+
+    op.drop_table("delivery")
     op.drop_table("task_import")
     with op.batch_alter_table("task", schema=None) as batch_op:
         batch_op.drop_index("ix_task_touched")
@@ -586,9 +625,11 @@ def downgrade() -> None:
 
     op.drop_table("task")
     with op.batch_alter_table("notification", schema=None) as batch_op:
+        batch_op.drop_index("ix_notification_told")
         batch_op.drop_index("ix_notification_project")
 
     op.drop_table("notification")
+    op.drop_table("mail_wish")
     op.drop_table("import_job")
     op.drop_table("dataset_snapshot")
     with op.batch_alter_table("web_session", schema=None) as batch_op:
@@ -601,5 +642,6 @@ def downgrade() -> None:
     op.drop_table("used_nonce")
     op.drop_table("upload")
     op.drop_table("project")
+    op.drop_table("mail_reader")
     op.drop_table("installation")
     op.drop_table("audit")
