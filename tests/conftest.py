@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from custom_ai.demo.label_studio_server import LabelStudioServer
+from custom_ai.demo.label_studio_server import LabelStudioServer, _free_port
+
+if TYPE_CHECKING:
+    from extended import Extended
 
 DEFAULT = Path(__file__).parents[1] / ".venv-label-studio" / "bin" / "label-studio"
 
@@ -24,3 +28,15 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
     files.mkdir()
     with LabelStudioServer(executable, folder / "data", files_root=files) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def extended(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Extended]:
+    """A second Label Studio, with our extension in it, and a Custom AI of its own; one for flow and browser tests."""
+    from extended import Extended, copy_of  # the unit tests do not need what it loads
+
+    folder = tmp_path_factory.mktemp("extended")
+    with Extended(
+        label_studio.executable, copy_of(label_studio, folder / "data"), folder / "state", _free_port()
+    ) as made:
+        yield made

@@ -90,6 +90,14 @@ class Seeded:
         auto_label(self.services, job_id, 1)
         return job_id
 
+    def draw(self, task: int, label: str) -> None:
+        """A box that a person draws."""
+        value = {"x": 10, "y": 10, "width": 30, "height": 30, "rotation": 0, "rectanglelabels": [label]}
+        region = {"from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": value}
+        body = {"result": [region | {"origin": "manual"}]}
+        self.studio.session.post(f"/api/tasks/{task}/annotations/", body)
+        self.look()
+
     def in_label_studio(self) -> dict[int, dict[str, Any]]:
         return {int(task["id"]): task for task in self.studio.tasks(self.project_id)}
 

@@ -43,7 +43,7 @@ class Stack:
     def __init__(self, label_studio: LabelStudioServer, folder: Path, **settings: object) -> None:
         self.label_studio = label_studio
         self.folder = folder
-        self.port = _free_port()
+        self.port = int(str(settings.pop("port", 0))) or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = str(settings.pop("label_studio_api_key", label_studio.token))
         values = {
