@@ -19,12 +19,12 @@ import numpy as np
 from custom_ai_deid.areas import Area, merge, turn_back
 from custom_ai_deid.runtime import Pixels
 
-STRIDE = 64
-"""Sides of what the networks see are multiples of it: they need 32, and each new shape costs time."""
-PIECE = 896
+STRIDE = 32
+"""Sides of what the networks see are multiples of it."""
+PIECE = 1184
 """Larger images are looked at in pieces of at most so many pixels as the network sees them: memory stays bounded, and
 several are looked at at the same time ..."""
-LAP = 96
+LAP = 80
 """... which overlap by so much: smaller faces are whole in one of them, the others are found in a smaller look."""
 STEP = 3.5
 """Each look that takes several pieces is followed by one that is so much smaller."""
@@ -50,7 +50,7 @@ class Looking:
 
     min_score: float = 0.3
     """An anonymiser's threshold: a face that was missed costs more than an area that was none."""
-    scales: tuple[float, ...] = (1.75, 0.5)
+    scales: tuple[float, ...] = (1.5, 0.5)
     """Of the looks; smaller ones follow until the image is one piece."""
     turned: float = 0.5
     """The scale of the looks from the other three sides, followed by smaller ones; 0: there are none."""
