@@ -9,6 +9,9 @@ from custom_ai.errors import N_, LinkInvalid
 from custom_ai.pipeline import mail_wishes, overview
 from custom_ai_ui.site import Site
 
+WISHES = {"everything": True, "nothing": False}
+"""Values of the form; any other: mails about what one has started."""
+
 
 def add_routes(routes: Blueprint, site: Site) -> None:
     """Add the pages about mails to the blueprint. ``custom_ai.web.guard`` lets strangers unsubscribe."""
@@ -20,18 +23,18 @@ def add_routes(routes: Blueprint, site: Site) -> None:
             "custom_ai_ui/mails.html",
             wishes=mail_wishes.wishes_of(services, site.user().email),
             projects=overview.titles(services, site.visible()),
+            language=site.language(),
             possible=bool(services.settings.smtp_host),
         )
 
     @routes.post("/mails")
     def change_mails() -> Response:
-        there, wanted = set(site.visible()), set(request.form.getlist("project"))
         with site.telling(N_("Saved.")):
             mail_wishes.set_wishes(
                 services,
                 site.user().email,
                 language=request.form.get("language"),
-                projects={one: str(one) in wanted for one in there},
+                projects={one: WISHES.get(request.form.get(f"project-{one}", "")) for one in site.visible()},
             )
         return redirect(url_for(".mails"), 303)
 

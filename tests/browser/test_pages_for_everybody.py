@@ -45,6 +45,7 @@ def paths(stack: Stack, labelled: Any, voted: Any, project: Project) -> dict[str
         "preview": f"/models/{winner}/preview",
         "auto-labelling": f"/auto-label/{labelled['id']}",
         "account": "/account",
+        "mails": "/mails",
     }
 
 

@@ -13,8 +13,11 @@ from typing import Any, cast
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from custom_ai.archive import Limits
+from custom_ai.cli import app as command_line
+from custom_ai.cli import data as data_commands
 from custom_ai.errors import BadInput, ImageError, LabelConfigError, LabelStudioError, LabelStudioUnreachable
 from custom_ai.formats.common import DataSet, Format, Item
 from custom_ai.formats.detect import files, read
@@ -63,6 +66,13 @@ class Studio:
 
     def task_of(self, name: str) -> dict[str, Any]:
         return next(task for task in self.tasks_there if name in task["data"]["image"])
+
+    def projects(self) -> list[Any]:
+        return [self.project(7)]
+
+    def create_project(self, title: str, _description: str, label_config: str) -> Any:
+        self.config = label_config
+        return SimpleNamespace(id=8, title=title)
 
     def update_project(self, number: int, label_config: str) -> Any:
         self.config = label_config
@@ -290,6 +300,29 @@ def test_classes_are_added_without_touching_the_rest() -> None:
     bare = xml.replace("<Label value='cat' hotkey='c'/>", "")
     with pytest.raises(LabelConfigError):
         with_classes(config, bare, config.control(), ["dog"])
+
+
+def test_a_new_project_gets_the_classes_of_the_data_set(
+    services: Services, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_commands, "services_for_terminal", lambda: services)
+    monkeypatch.setenv("LANG", "C")
+    folder = str(coco_set(tmp_path / "set", classes=("never", "cat", "강아지")))
+
+    def call_it(*arguments: str) -> Any:
+        return CliRunner().invoke(command_line, ["import", folder, *arguments])
+
+    done = call_it("--new", "From COCO", "--rename", "cat=Cat", "--kind", "polygon")
+    assert done.exit_code == 0, done.output
+    assert "Project 8 was made." in done.output
+    control = parse_label_config(studio.config, 8).control()
+    assert (control.kind, control.classes) == (LabelKind.POLYGON, ("Cat", "강아지"))
+    assert counted(studio) == {"Cat": 2, "강아지": 1}
+    again = call_it("--new", "Pets")
+    assert isinstance(again.exception, BadInput)
+    assert "--project" in str(again.exception)
+    for wrong in (["--project", "7", "--as", "guesses"], [], ["--project", "7", "--rename", "cat"]):
+        assert isinstance(call_it(*wrong).exception, BadInput), wrong
 
 
 # The way out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,15 @@ def test_people_choose_language_and_projects(client: FlaskClient, world: World) 
     assert "Kitchen" in html
     assert "Secret" not in html
     assert "No mail server is set up" in html
-    post(client, "/mails", "/mails", language="ko", project="1")
-    assert wishes(world) == {"language": "ko", "projects": {1: True}}
-    post(client, "/mails", "/mails", language="ko", project="2")
-    assert wishes(world)["projects"] == {1: False}, "a project that one does not see cannot be chosen"
+    post(client, "/mails", "/mails", language="ko")
+    assert wishes(world) == {"language": "ko", "projects": {}}, "who only chooses a language loses no mails"
+    html = post(client, "/mails", "/mails", language="ko", **{"project-1": "everything", "project-2": "everything"})
+    assert wishes(world)["projects"] == {1: True}, "a project that one does not see cannot be chosen"
+    assert re.search(r'value="everything" selected', html)
+    post(client, "/mails", "/mails", language="en", **{"project-1": "nothing"})
+    assert wishes(world) == {"language": "en", "projects": {1: False}}
+    post(client, "/mails", "/mails", language="en", **{"project-1": "own"})
+    assert wishes(world)["projects"] == {}
 
 
 def test_programs_choose_too(client: FlaskClient, world: World) -> None:
@@ -51,6 +57,9 @@ def test_programs_choose_too(client: FlaskClient, world: World) -> None:
 
     assert put({"language": "ko", "projects": {"1": True}}) == 200
     assert client.get("/api/notifications/mail").get_json() == {"language": "ko", "projects": {"1": True}}
+    assert put({"projects": {"1": None}}) == 200
+    assert wishes(world)["projects"] == {}
+    assert put({"projects": {"1": True}}) == 200
     assert put({"projects": {"2": True}}) == 404
     for bad in ({"language": "xx"}, {"projects": {"x": True}}, {"projects": {"1": 1}}, {"projects": [1]}):
         assert put(bad) == 400, bad

@@ -153,7 +153,7 @@ def _notice(
         link=f"{services.settings.public_url}/projects/{project.id}",
         language=language,
         unsubscribe=unsubscribe,
-        picture=picture_about(services, notification),
+        picture=picture_about(services, notification) if personal else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from itsdangerous import BadSignature, URLSafeSerializer
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, BadInput, LinkInvalid
@@ -46,15 +46,16 @@ def language_of(services: Services, email: str) -> str | None:
 
 
 def wishes_of(services: Services, email: str) -> dict[str, Any]:
-    """{"language", "projects": {id: whether mails are wanted}} of a person."""
+    """{"language" (None: not chosen), "projects": {id: whether mails are wanted}} of a person; about projects that are
+    not in it come mails of what the person has started."""
     with services.database.read() as session:
         rows = session.scalars(select(MailWish).where(MailWish.email == email)).all()
-    language = language_of(services, email) or services.settings.notify_language
-    return {"language": language, "projects": {row.project_id: row.wanted for row in rows}}
+    return {"language": language_of(services, email), "projects": {row.project_id: row.wanted for row in rows}}
 
 
-def set_wishes(services: Services, email: str, *, language: str | None, projects: Mapping[int, bool]) -> None:
-    """Change some of them. Raises BadInput for an unknown language or project."""
+def set_wishes(services: Services, email: str, *, language: str | None, projects: Mapping[int, bool | None]) -> None:
+    """Change some of them; a project with None: mails about what one has started. Raises BadInput for an unknown
+    language or project."""
     if language is not None and language not in LANGUAGES:
         raise BadInput(what=f"language = {language[:20]!r}", why=N_("there are: en, ko"))
     with services.database.write() as session:
@@ -63,7 +64,10 @@ def set_wishes(services: Services, email: str, *, language: str | None, projects
         for project_id, wanted in projects.items():
             if session.get(Project, project_id) is None:
                 raise BadInput(what=f"project {project_id}", why=N_("the project is not connected"))
-            session.merge(MailWish(email=email, project_id=project_id, wanted=wanted))
+            if wanted is None:
+                session.execute(delete(MailWish).where(MailWish.email == email, MailWish.project_id == project_id))
+            else:
+                session.merge(MailWish(email=email, project_id=project_id, wanted=wanted))
             record(session, email, "mail.wish", project_id, wanted=wanted)
 
 

@@ -49,10 +49,10 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         visitor, body = sign_in.user(), json_body()
         projects = body.get("projects") or {}
         if not isinstance(projects, dict) or not all(
-            one.isascii() and one.isdigit() and len(one) < 10 and isinstance(wanted, bool)
+            one.isascii() and one.isdigit() and len(one) < 10 and isinstance(wanted, bool | None)
             for one, wanted in projects.items()
         ):
-            raise BadInput(what="projects", why=N_("expected project ids with true or false each"))
+            raise BadInput(what="projects", why=N_("expected project ids with true, false or null each"))
         for one in projects:
             sign_in.sees(int(one))
         wanted = {int(one): yes for one, yes in projects.items()}
