@@ -363,3 +363,55 @@ def test_rotated_boxes_of_yolo_need_no_size_of_their_own(tmp_path: Path) -> None
     (box,) = found.items[0].shapes or ()
     (ax, ay), (bx, by) = [(x * 400, y * 100) for x, y in box.outline][:2]
     assert math.degrees(math.atan2(by - ay, bx - ax)) == pytest.approx(40, abs=0.1)
+
+
+def test_a_broken_picture_spoils_nothing_else(tmp_path: Path) -> None:
+    line = "0 0.1 0.1 0.3 0.1 0.3 0.4 0.1 0.4\n"
+    xml = "<annotation><object><name>cat</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+    broken = JPEG[:100]
+    put(tmp_path / "yolo", a_dot_jpg=JPEG, a_dot_txt=line, b_dot_jpg=broken, b_dot_txt=line, classes_dot_txt="cat")
+    put(tmp_path / "voc", b_dot_jpg=broken, b_dot_xml=xml)
+    items = read_again(tmp_path / "yolo", LabelKind.ROTATED_BOX).items
+    assert [None if item.shapes is None else len(item.shapes) for item in items] == [1, None]
+    assert [item.shapes for item in read_again(tmp_path / "voc", LabelKind.BOX).items] == [None]
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(20)
+)
+
+
+@pytest.mark.parametrize(
+    "yaml", ["names: [", f"{BOMB}names: [*u]", "names: 5", "kpt_shape: [17, 3]\nnames: [person]", "names: {a: cat}"]
+)
+def test_names_that_cannot_be_read(tmp_path: Path, yaml: str) -> None:
+    with pytest.raises(BadInput, match=r"data\.yaml"):
+        put(tmp_path, a_dot_jpg=JPEG, a_dot_txt="0 0.5 0.5 0.1 0.1\n", data_dot_yaml=yaml)
+        read_again(tmp_path, LabelKind.BOX)
+
+
+def test_no_nonsense_in_a_coco_file_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Each value in turn is replaced by each of these: the file is refused, or something is left out."""
+    image: dict[str, object] = {"id": 1, "file_name": "a.jpg", "width": 120, "height": 80}
+    category: dict[str, object] = {"id": 1, "name": "cat"}
+    polygon = [[1, 1, 50, 1, 50, 40]]
+    one: dict[str, object] = {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 12, 8], "segmentation": polygon, "iscrowd": 0,
+        "score": 0.5,
+    }  # fmt: skip
+    nonsense = [None, -1, 0, 1e300, "x", "", [], [[]], {}, True, [1], [[1, 2]], ["a", "b", "c", "d"], [1, 2, 3, 1e300]]
+    put(tmp_path, a_dot_jpg=JPEG)
+    for place, row in (("images", image), ("categories", category), ("annotations", one)):
+        for key in row:
+            for value in nonsense:
+                content = {"images": [image], "categories": [category], "annotations": [one]}
+                content[place] = [{**row, key: value}]
+                (tmp_path / "x.json").write_text(json.dumps(content))
+                for kind in LabelKind:
+                    assert len(read_again(tmp_path, kind).items) == 1
+    for whole in ("[]", '{"images": 1, "annotations": {}}', '"images" "annotations"'):
+        (tmp_path / "x.json").write_text(whole)
+        try:
+            read_again(tmp_path, LabelKind.BOX)
+        except BadInput:
+            continue

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from custom_ai.errors import N_
+from custom_ai.errors import N_, ImageError
 from custom_ai.formats.common import (
     NO_NUMBERS,
     NO_PICTURE,
@@ -58,7 +58,10 @@ def read(source: Source, kind: LabelKind) -> DataSet:
         objects = root.findall("object")
         size = _size(root)
         if size is None and objects:
-            found = source.picture(picture)
+            try:
+                found = source.picture(picture)
+            except ImageError:  # whoever takes the picture itself finds out, and tells
+                continue
             size = ImageSize(found.width, found.height)
         for number, one in enumerate(objects, start=1):
             assert size is not None

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from custom_ai.errors import N_, BadInput
+from custom_ai.errors import N_, BadInput, ImageError
 from custom_ai.formats.common import NO_NUMBERS, NO_PICTURE, DataSet, Names, Reading, class_numbers, labelled, stem_of
-from custom_ai.formats.source import Source, pictures_in
+from custom_ai.formats.source import TOO_LARGE, Source, pictures_in
 from custom_ai.training.yolo_labels import label_line
 from custom_ai.types import Box, ImageSize, LabelKind
 
@@ -21,6 +21,7 @@ NO_CLASS = N_("there is no class of this number")
 KEYPOINTS = N_("its labels are key points, which are not supported; boxes, rotated boxes and polygons are")
 NO_NAMES = N_("it has YOLO labels, but no names of classes: add data.yaml or classes.txt, or name them by --classes")
 BAD_YAML = N_("it cannot be read; expected `names:` with a list of classes")
+YAML_BYTES = 1_000_000
 _UNSIZED = ImageSize(1, 1)
 """Only rotated boxes are written in dependence of the size."""
 
@@ -60,8 +61,11 @@ def read(source: Source, kind: LabelKind, classes: Sequence[str] = ()) -> DataSe
         shapes: list[Box] = []
         lines = source.content(file).decode("utf-8-sig", "replace").splitlines()
         told = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
-        for number, values in told:
-            shapes += _shapes(reading, values, names, size, f"{file}: {number}")
+        try:
+            for number, values in told:
+                shapes += _shapes(reading, values, names, size, f"{file}: {number}")
+        except ImageError:  # whoever takes the picture itself finds out, and tells
+            continue
         items.append(reading.settled(picture, None, shapes, len(told)))
     for text in _orphans(source, set(files.values())):
         reading.leave_out(text, NO_PICTURE)
@@ -87,6 +91,9 @@ def _shapes(reading: Reading, values: list[str], names: Sequence[str], size: Any
         reading.leave_out(where, NO_CLASS)
         return []
     label, score = names[int(numbers[0])], None
+    if not label:
+        reading.leave_out(where, NO_CLASS)
+        return []
     if len(numbers) % 2 == 0:
         score = numbers.pop()
     if len(numbers) == 5:
@@ -121,6 +128,8 @@ def _classes(source: Source) -> tuple[str, ...]:
 def _names_in(data: bytes, file: str) -> tuple[str, ...]:
     import yaml
 
+    if len(data) > YAML_BYTES:
+        raise BadInput(what=file, why=TOO_LARGE)
     try:
         content = yaml.safe_load(data)
     except (yaml.YAMLError, RecursionError) as error:
@@ -131,10 +140,11 @@ def _names_in(data: bytes, file: str) -> tuple[str, ...]:
         raise BadInput(what=file, why=KEYPOINTS)
     names = content["names"]
     if isinstance(names, dict) and all(str(key).isdigit() for key in names):
-        by_number = {int(key): str(value) for key, value in names.items()}
+        by_number = {int(key): value for key, value in names.items()}
         if by_number and max(by_number) < 100_000:
-            return tuple(by_number.get(number, "") for number in range(max(by_number) + 1))
-    if isinstance(names, list):
+            names = [by_number.get(number, "") for number in range(max(by_number) + 1)]
+    # Anything else may be nested a million times over by YAML's references.
+    if isinstance(names, list) and all(isinstance(one, str | int | float) for one in names):
         return tuple(str(one) for one in names)
     raise BadInput(what=file, why=BAD_YAML)
 

@@ -128,8 +128,8 @@ def _items(
         task = labelled_task(raw, control, notes)
         shapes, size = task.boxes, None
         if shapes is not None:
-            chosen: dict[str, Any] = next((one for one in raw["annotations"] if one.get("id") == task.annotation_id), {})
-            size = told_size(chosen)
+            chosen = [one for one in raw["annotations"] if one.get("id") == task.annotation_id]
+            size = told_size(chosen[0]) if chosen else None
         elif version is not None:
             prediction = _shown(raw.get("predictions") or [], version)
             if prediction is not None:
