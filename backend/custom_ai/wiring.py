@@ -101,6 +101,12 @@ class _Silence:
         return 0
 
 
+def installed() -> dict[str, list[str]]:
+    """The names of all plug-ins, ours too, by kind."""
+    kinds = ("trainers", "preprocessors", "notifiers")
+    return {kind: sorted(one.name for one in entry_points(group=f"custom_ai.{kind}")) for kind in kinds}
+
+
 def trainer(name: str) -> Trainer:
     """The trainer with this entry point's name. Raises SettingsError naming those that there are."""
     found = {one.name: one for one in entry_points(group="custom_ai.trainers")}

@@ -49,7 +49,7 @@ def test_doctor_finds_everything_in_order(stack: Stack, project_id: int, scenes:
     eventually(lambda: stack.project(project_id)["tasks"]["total"] == len(scenes), 20)
     done = stack.command("doctor", str(project_id), environment={"COLUMNS": "200"})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("✓") == 12
+    assert done.stdout.count("✓") == 13
     assert stack.studio.model_versions(project_id) == {}  # it cleans up after itself
 
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from custom_ai import wiring
 from custom_ai.cli import app as command_line
-from custom_ai.errors import LinkInvalid
+from custom_ai.cli import doctor
+from custom_ai.errors import LinkInvalid, SettingsError
 from custom_ai.pipeline import mail_wishes
 from custom_ai.pipeline.notice_picture import picture_about
 from custom_ai.state.tables import AuditEntry, Candidate, Notification, Project
@@ -108,6 +109,11 @@ def test_custom_ai_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with services.database.write() as session:
         session.add(Project(id=7, title="x", label_config="", available_classes=[]))
     assert "Notifier" in run.invoke(command_line, ["notify"]).output
+    assert "notifiers: apprise, mail, webhook (set up: apprise, webhook;" in doctor._plugins(services, str)
+    monkeypatch.setenv("CUSTOM_AI_NOTIFIERS", "mail,pigeon")
+    services = wiring.build(wiring.settings_of_this_process(), need_queue=False)
+    with pytest.raises(SettingsError, match="pigeon"):
+        doctor._plugins(services, str)
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -70,6 +70,7 @@ def _findings(project: int | None, _: Callable[[str], str]) -> Iterator[Finding]
         (N_("Disk"), partial(_disk, services, _)),
         (N_("Queue"), partial(_queue, services, _)),
         (N_("Prediction engine"), partial(_engine, services, _)),
+        (N_("Plug-ins"), partial(_plugins, services, _)),
         (N_("Base weights"), partial(describe_available, services.settings)),
         (N_("Label Studio"), partial(_label_studio, services)),
         (N_("Web service"), partial(_web, services, _)),
@@ -132,6 +133,13 @@ def _engine(services: Services, _: Callable[[str], str]) -> str:
     return _(N_("{engine}; images a second at {size} pixels: {rates}")).format(
         engine=newest.engine, size=newest.image_size, rates=shown
     )
+
+
+def _plugins(services: Services, _: Callable[[str], str]) -> str:
+    """All that are installed. Raises SettingsError for a notifier that is named, but missing or set up wrongly."""
+    ready = ", ".join(wiring.notifiers(services.settings)) or "-"
+    shown = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in wiring.installed().items())
+    return _(N_("{shown} (set up: {ready}; `custom-ai notify --test` tries them out)")).format(shown=shown, ready=ready)
 
 
 def _label_studio(services: Services) -> str:
