@@ -27,6 +27,7 @@ LAYERS = [
         "certainty",
         "doubt",
         "variety",
+        "vault",
         "archive_names",
         "exhaustion",
     },

@@ -7,8 +7,8 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from custom_ai.errors import N_, BadInput
@@ -49,6 +49,11 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha256", hashlib.sha256(self._json()).hexdigest())
+
+    def with_images(self, images: Mapping[int, str]) -> Snapshot:
+        """The same labels on other addresses of images, where there are such (by task)."""
+        examples = (replace(one, image=images.get(one.task_id, one.image)) for one in self.examples)
+        return Snapshot(self.classes, tuple(examples), self.kind)
 
     @property
     def images(self) -> int:

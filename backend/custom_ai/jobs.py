@@ -7,6 +7,7 @@ import os
 from custom_ai.errors import Conflict, NotReady
 from custom_ai.pipeline import auto_label as auto_labelling
 from custom_ai.pipeline import connect as connecting
+from custom_ai.pipeline import deidentify as hiding
 from custom_ai.pipeline import deliver as delivering
 from custom_ai.pipeline import import_archive as importing
 from custom_ai.pipeline import look as looking
@@ -68,6 +69,10 @@ def auto_label(job_id: int, attempt: int) -> None:
 
 def import_archive(job_id: int, attempt: int) -> None:
     importing.import_archive(_in_the_background(), job_id, attempt)
+
+
+def deidentify(job_id: int, attempt: int) -> None:
+    hiding.deidentify(_in_the_background(), job_id, attempt)
 
 
 def revise(revision_id: int, attempt: int) -> None:

@@ -51,6 +51,10 @@ class Hider(Protocol):
     def __call__(self, data: bytes, name: str) -> Hidden:
         """All or nothing: raises ImageError for an image about which anything is not sure to have worked."""
 
+    def again(self, data: bytes, name: str, found: Sequence[Area], drawn: Sequence[Area]) -> Hidden:
+        """Nothing is looked for: these areas are hidden, those that were found with the usual margin around them, those
+        that a person has drawn without. Raises ImageError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:

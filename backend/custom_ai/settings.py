@@ -7,6 +7,7 @@ An unknown key is an error.
 
 from __future__ import annotations
 
+import base64
 import os
 import tomllib
 from pathlib import Path
@@ -132,6 +133,11 @@ class Settings(BaseSettings):
     """Models (comma-separated files from `custom-ai export-model`) that find what else than faces is to be hidden."""
     hide_classes: Annotated[tuple[str, ...], NoDecode] = Field(())
     """Which of their classes (comma-separated); empty: all."""
+    vault_key: SecretStr = Field(SecretStr(""))
+    """Encrypts originals that are kept when faces are hidden (`custom-ai vault-key` makes one); empty: none is kept."""
+    label_studio_media_dir: Path | None = Field(None)
+    """Label Studio's media folder (the one with `upload` in it), when it can be reached from here: originals are
+    erased there when faces are hidden. Empty: they stay on Label Studio's disk, unreachable by its web pages."""
     upload_max_bytes: int = Field(1_073_741_824, gt=0)
     """Larger archives for a new project are refused."""
     upload_keep_s: float = Field(86_400.0, gt=0)
@@ -181,6 +187,18 @@ class Settings(BaseSettings):
     def _long_enough(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
             raise ValueError(f"expected {LEAST_SECRET} characters or more, such as `openssl rand -hex 32` prints")
+        return secret
+
+    @field_validator("vault_key")
+    @classmethod
+    def _a_key(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        try:
+            good = not text or len(base64.b64decode(text, altchars=b"-_", validate=True)) == 32
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("expected a key as `custom-ai vault-key` prints")
         return secret
 
     @field_validator("image_hosts", mode="before")

@@ -49,6 +49,10 @@ class FileStore:
             raise ModelError(model=sha256[:12], why=N_("its file was changed after it was stored"))
         return path
 
+    def remove(self, sha256: str) -> None:
+        """Remove the file with this hash; harmless when it is not here. The caller knows that nobody needs it."""
+        self._path(sha256).unlink(missing_ok=True)
+
     def sweep(self, older_than_s: float = 3600.0) -> None:
         """Remove the half-written files of processes that were killed."""
         for part in self.folder.glob(f"??/{_PART}*"):

@@ -18,6 +18,7 @@ from custom_ai import exhaustion
 from custom_ai.errors import N_, Cancelled, CustomAIError, LabelStudioUnreachable
 from custom_ai.pipeline import chunks, doubts
 from custom_ai.pipeline.claims import Claims
+from custom_ai.pipeline.hidden_first import hidden_first
 from custom_ai.pipeline.label_end import apply_champion, fail, ring, settle
 from custom_ai.pipeline.look import request_look
 from custom_ai.pipeline.pulse import Fenced
@@ -38,6 +39,9 @@ def auto_label(services: Services, job_id: int, attempt: int) -> None:
     job = _begin(services, job_id)
     if job is None:
         log.info("auto-label job %s: there is nothing to do", job_id)
+        return
+    if not hidden_first(services, job):
+        log.info("auto-label job %s waits until faces are hidden", job_id)
         return
     worker = f"{socket.gethostname()}:{os.getpid()}:{attempt}"
     try:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from custom_ai.errors import N_, BadInput, Conflict
 from custom_ai.labelstudio.config import is_empty, parse_label_config, template
+from custom_ai.pipeline.deidentify import settings_values
 from custom_ai.pipeline.look import kind_of, look, request_look, use_control
 from custom_ai.policy import Readiness
 from custom_ai.services import Services
@@ -148,7 +149,7 @@ def adopt(services: Services, project_id: int) -> bool:
 
 def change_project(services: Services, project_id: int, *, by: str, **values: object) -> None:
     """Change the project's own settings: kind, auto_train, retrain_below, auto_label, finish_review,
-    review_tab, labels_per_class, chosen_classes.
+    review_tab, labels_per_class, chosen_classes, deidentify, originals.
 
     Another kind of labels is counted when a worker has looked at all tasks again. Raises BadInput naming
     the value.
@@ -163,7 +164,7 @@ def change_project(services: Services, project_id: int, *, by: str, **values: ob
         for name, value in values.items():
             if name == "kind":
                 continue
-            _check(project, name, value)
+            _check(services, project, name, value)
             if name == "auto_label" and value and not project.auto_label:
                 newest = session.scalar(select(func.max(Task.task_id)).where(Task.project_id == project_id))
                 project.auto_label_after = newest or 0
@@ -210,9 +211,11 @@ def _choose_kind(project: Project, value: object) -> None:
     use_control(project, config, config.control(None if project.kind is None else LabelKind(project.kind)))
 
 
-def _check(project: Project, name: str, value: object) -> None:
+def _check(services: Services, project: Project, name: str, value: object) -> None:
     if name in ("auto_train", "auto_label", "finish_review", "review_tab"):
         good = isinstance(value, bool)
+    elif name in ("deidentify", "originals"):
+        good = settings_values(name, value, services)
     elif name == "labels_per_class":
         good = value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000)
     elif name == "threshold":

@@ -27,6 +27,7 @@ from custom_ai.labelstudio.uploading import (
     untouched,
 )
 from custom_ai.pipeline.connect import connect
+from custom_ai.pipeline.hidden_imports import record_imported
 from custom_ai.pipeline.import_end import drop_empty_project, end_import
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.uploads import limits_of, path_of
@@ -115,6 +116,8 @@ class _Import:
         if job.attempt > 1:
             self._settle(job.project_id)
         connect(services, job.project_id, by=job.requested_by, kind=job.kind)
+        if job.deidentify:
+            record_imported(services, job)
 
     def _take_up(self) -> None:
         """Find out how far earlier attempts came."""

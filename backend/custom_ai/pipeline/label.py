@@ -12,15 +12,16 @@ from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, BadInput, Conflict, NotFound
 from custom_ai.pipeline import chunks
+from custom_ai.pipeline.deidentify import check_installed
 from custom_ai.pipeline.found import FLOOR
 from custom_ai.pipeline.label_counts import job_counts
 from custom_ai.pipeline.label_end import ring, settle
 from custom_ai.pipeline.pictures import lowest
-from custom_ai.pipeline.prepare import prepare_of
 from custom_ai.pipeline.review_states import check_finished
 from custom_ai.pipeline.versions import in_force
 from custom_ai.pipeline.vote import champion
 from custom_ai.pipeline.which_tasks import Which, choose
+from custom_ai.plugins import FACES
 from custom_ai.services import Services
 from custom_ai.state import work
 from custom_ai.state.journal import SYSTEM, record
@@ -54,7 +55,7 @@ def request_auto_label(
     which = which or Which(count=count)
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise BadInput(what=f"{threshold}", why=N_("a threshold lies between 0 and 1"))
-    prepare_of(prepare)
+    check_preparation(prepare)
     if which.view is not None:
         services.label_studio.check_view(project_id, which.view)
     with services.database.write() as session:
@@ -78,6 +79,15 @@ def request_auto_label(
             raise Conflict(why=UNDER_WAY) from error
     _call_workers(services, job)
     return job.id
+
+
+def check_preparation(prepare: Sequence[Any]) -> None:
+    """Raises BadInput for anything else than hiding faces, SettingsError when that is not installed."""
+    for one in prepare:
+        name = one.get("name") if isinstance(one, dict) else one
+        if name != FACES:
+            raise BadInput(what=f"prepare: {name!r}", why=N_("no pre-processor of this name is installed"))
+        check_installed()
 
 
 def label_new_tasks(services: Services, project_id: int) -> None:
@@ -204,7 +214,8 @@ def _add_job(
     """
     force = in_force(session, candidate)
     threshold = force.threshold if threshold is None else threshold
-    usual = session.get_one(Project, candidate.project_id).threshold
+    project = session.get_one(Project, candidate.project_id)
+    usual = project.threshold
     job = AutoLabelJob(
         project_id=candidate.project_id,
         candidate_id=candidate.id,
@@ -214,7 +225,7 @@ def _add_job(
         threshold=threshold,
         which=which.stored(),
         gathered=tasks is not None,
-        prepare=list(prepare),
+        prepare=[FACES] if prepare or project.deidentify != "off" else [],
         floor=min(FLOOR, lowest(candidate, usual if threshold is None else threshold)),
     )
     session.add(job)

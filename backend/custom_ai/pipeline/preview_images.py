@@ -5,7 +5,7 @@ All scores are told, so that any threshold can be tried on what was seen once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select
@@ -16,7 +16,6 @@ from custom_ai.images import decode_upright
 from custom_ai.pipeline.found import FLOOR
 from custom_ai.pipeline.look import control_of
 from custom_ai.pipeline.pictures import cached_image, load_model, lowest, threshold_of
-from custom_ai.pipeline.prepare import prepare_of
 from custom_ai.pipeline.versions import in_force
 from custom_ai.services import Services
 from custom_ai.shapes import to_row
@@ -31,7 +30,6 @@ def preview(
     translate: Callable[[str], str] = str,
     *,
     page: int = 0,
-    prepare: Sequence[object] = (),
 ) -> dict[str, Any]:
     """Twelve untouched images (``page`` counts other ones) with all that the model sees in them.
 
@@ -49,7 +47,6 @@ def preview(
         ).all()
     ordered = sorted(((row[0], row[1]) for row in tasks), key=lambda task: dataset.side(task[0]))
     chosen = ordered[page * IMAGES : (page + 1) * IMAGES]
-    change = prepare_of(prepare)
     held = threshold_of(services, control_of(project), force.threshold, project.threshold)
     own = model.thresholds or {}
     loaded = load_model(services, model) if chosen else None
@@ -57,7 +54,7 @@ def preview(
     for task, uri in chosen:
         try:
             content = cached_image(services, project.id, task, uri)
-            picture = change(decode_upright(content, f"task {task}", services.settings.image_max_pixels))
+            picture = decode_upright(content, f"task {task}", services.settings.image_max_pixels)
         except ImageError as error:
             images.append({"task": task, "error": error.text(translate)})
             continue

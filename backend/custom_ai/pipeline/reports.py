@@ -13,6 +13,7 @@ from sqlalchemy import select
 from custom_ai import dataset
 from custom_ai.errors import N_, BadInput, CustomAIError, NotFound
 from custom_ai.pipeline import forecast
+from custom_ai.pipeline.originals import current_images
 from custom_ai.pipeline.pictures import cached_image, size_of
 from custom_ai.pipeline.review import model_history
 from custom_ai.services import Services
@@ -137,7 +138,8 @@ def material_of(services: Services, candidate_id: int) -> Material:
         ).one()
     stored = json.loads(services.store.path(candidate.unseen_sha256).read_bytes())
     predicted = {int(task): tuple(from_row(row) for row in rows) for task, rows in stored.items()}
-    examples = {one.task_id: one for one in dataset.Snapshot.loads(row[0], row[1]).examples}
+    snapshot = dataset.Snapshot.loads(row[0], row[1]).with_images(current_images(services, run.project_id))
+    examples = {one.task_id: one for one in snapshot.examples}
     truth = {task: one.boxes for task, one in examples.items() if task in predicted}
     return Material(candidate, run, examples, truth, predicted)
 

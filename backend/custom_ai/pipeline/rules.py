@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import Conflict
+from custom_ai.pipeline.deidentify import hide_new
 from custom_ai.pipeline.label import label_new_tasks
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.review import recent_score
@@ -36,6 +37,8 @@ def look_and_follow(services: Services, project_id: int) -> None:
             request_run(services, project_id, by=SYSTEM, trigger="rule")
         except Conflict:
             log.info("project %s: the rule wants a run, but one is under way", project_id)
+    if project.deidentify == "at_import":
+        hide_new(services, project_id)  # before anything is pre-labelled: such jobs wait for it
     if project.auto_label:
         label_new_tasks(services, project_id)
 

@@ -10,24 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, select
 
-from custom_ai.errors import N_, BadInput, Conflict, CustomAIError, NotFound
+from custom_ai.errors import N_, BadInput, Conflict, CustomAIError, ImageError, NotFound
 from custom_ai.images import decode_upright
 from custom_ai.labelstudio.config import Control
+from custom_ai.labelstudio.images import fetch_image
 from custom_ai.labelstudio.new_tasks import marked, upload_files, with_mark
 from custom_ai.labelstudio.results import backend_result
 from custom_ai.labelstudio.uploading import file_name
+from custom_ai.pipeline.hidden_imports import Imported, note_imported
 from custom_ai.pipeline.look import control_of, request_look
 from custom_ai.pipeline.pictures import above, fetch_many, load_model, lowest, threshold_of
 from custom_ai.pipeline.versions import in_force
 from custom_ai.pipeline.vote import champion
+from custom_ai.plugins import FACES
 from custom_ai.services import Services
 from custom_ai.state.journal import reason_of, record
 from custom_ai.state.tables import Candidate, Project, Task, TaskImport, now
@@ -63,6 +67,8 @@ class _Ready:
     control: Control
     version: str
     threshold: float | None
+    hides: bool
+    """Whether faces are hidden before Label Studio gets an image."""
 
 
 def import_tasks(
@@ -84,7 +90,8 @@ def import_tasks(
             raise Conflict(why=N_("no model serves this project yet; train and choose one first"))
         force = in_force(session, best)
     control = control_of(project)
-    ready = _Ready(best, control, force.version, threshold_of(services, control, force.threshold, project.threshold))
+    threshold = threshold_of(services, control, force.threshold, project.threshold)
+    ready = _Ready(best, control, force.version, threshold, project.deidentify != "off")
     wanted = _checked(tasks, files, control)
     began = _begin(services, project_id, key, _digest(tasks, files))
     if began.answer is not None:
@@ -107,8 +114,19 @@ def _carry_out(
 ) -> dict[str, Any]:
     studio, project_id = services.label_studio, began.project_id
     arrived = marked(studio, project_id, began.before, began.mark) if began.attempts else {}
-    found = _predict(services, ready, wanted, files)
-    missing = [number for number in range(len(wanted)) if number not in arrived]
+    hidden, refused = _hide(services, ready, wanted, files) if ready.hides else ({}, {})
+    files = [replace(one, content=hidden[number][0]) for number, one in enumerate(files)] if hidden else files
+    found = _predict(services, ready, wanted, files, {number: one[0] for number, one in hidden.items()})
+    for number, why in refused.items():  # fail closed: no such task is made
+        found[number] = {"prediction": None, "error": why}
+    missing = [number for number in range(len(wanted)) if number not in arrived and number not in refused]
+    copies = [number for number in missing if number in hidden] if not files else []
+    if copies:
+        new = [(_name(File(hidden[number][2], hidden[number][0])), hidden[number][0]) for number in copies]
+        for number, address in zip(copies, upload_files(studio, project_id, new), strict=True):
+            old = ready.control.image_uri(wanted[number]["data"])
+            data = wanted[number]["data"]
+            wanted[number]["data"] = {key: address if value == old else value for key, value in data.items()}
     if missing and files:
         new = [(_name(files[number]), files[number].content) for number in missing]
         for number, address in zip(missing, upload_files(studio, project_id, new), strict=True):
@@ -121,19 +139,36 @@ def _carry_out(
     if bodies:
         studio.import_tasks(project_id, bodies)
         arrived = marked(studio, project_id, began.before, began.mark)
+    if hidden:
+        with services.database.write() as session:
+            for number, (_, one, _) in hidden.items():
+                uri = ready.control.image_uri(wanted[number]["data"])
+                if number in arrived and number in missing:
+                    note_imported(session, project_id, arrived[number], one, uri)
     rows = [{"task": arrived.get(number), **one} for number, one in enumerate(found)]
     return {"version": ready.version, "tasks": rows}
 
 
 def _predict(
-    services: Services, ready: _Ready, wanted: list[dict[str, Any]], files: Sequence[File]
+    services: Services,
+    ready: _Ready,
+    wanted: list[dict[str, Any]],
+    files: Sequence[File],
+    hidden: Mapping[int, bytes],
 ) -> list[dict[str, Any]]:
     """{"prediction", "error"} for each task. Raises ImageError for an uploaded file that is no image."""
     import numpy as np
 
     images: Iterable[tuple[int, Image | CustomAIError]]
-    if files:
-        most = services.settings.image_max_pixels
+    most = services.settings.image_max_pixels
+    if hidden and not files:
+        images = (
+            (number, decode_upright(hidden[number], f"tasks[{number}]", most))
+            if number in hidden
+            else (number, CustomAIError())
+            for number in range(len(wanted))
+        )
+    elif files:
         images = ((number, decode_upright(one.content, one.name, most)) for number, one in enumerate(files))
     else:
         uris = [(number, ready.control.image_uri(one["data"])) for number, one in enumerate(wanted)]
@@ -152,6 +187,46 @@ def _predict(
             size = ImageSize(image.width, image.height)
             found.append({"prediction": backend_result(kept, size, ready.control, ready.version), "error": None})
     return found
+
+
+_Hidden = tuple[bytes, Imported, str]
+"""The changed file, what the record says of it, and a name for it."""
+
+
+def _hide(
+    services: Services, ready: _Ready, wanted: list[dict[str, Any]], files: Sequence[File]
+) -> tuple[dict[int, _Hidden], dict[int, dict[str, object]]]:
+    """The images in which faces are hidden, and why others could not be; an uploaded file that cannot raises."""
+    hide = services.hider(FACES)
+    done: dict[int, _Hidden] = {}
+    refused: dict[int, dict[str, object]] = {}
+    uris = [(number, ready.control.image_uri(one["data"])) for number, one in enumerate(wanted)]
+    for number, (_, uri) in enumerate(uris):
+        name = files[number].name if files else (urlsplit(uri).path.rpartition("/")[2] or "image.jpg")
+        try:
+            before = (
+                files[number].content
+                if files
+                else fetch_image(services.label_studio.session, services.settings, 0, uri)
+            )
+            hidden = hide(before, name)
+        except ImageError as error:
+            if files:
+                raise
+            refused[number] = reason_of(error)
+            continue
+        one = Imported(
+            sha256_before=hashlib.sha256(before).hexdigest(),
+            sha256_after=hidden.sha256,
+            width=hidden.width,
+            height=hidden.height,
+            areas=hidden.areas,
+            doubtful=hidden.doubtful,
+            original="never" if files else "outside",
+            uri_original="" if files else uri,
+        )
+        done[number] = (hidden.data, one, name)
+    return done, refused
 
 
 def _checked(tasks: Sequence[Any], files: Sequence[File], control: Control) -> list[dict[str, Any]]:
@@ -184,7 +259,7 @@ def _checked(tasks: Sequence[Any], files: Sequence[File], control: Control) -> l
 
 
 def _name(file: File) -> str:
-    extension = file.name[file.name.rindex(".") :].lower()
+    extension = file.name[file.name.rindex(".") :].lower() if "." in file.name else ".jpg"
     return file_name(file.name, hashlib.sha256(file.content).hexdigest(), extension)
 
 

@@ -16,6 +16,7 @@ from custom_ai.pipeline.rules import look_and_follow
 from custom_ai.policy import MAX_CRASHES
 from custom_ai.services import Services
 from custom_ai.state import sign_ins, work
+from custom_ai.state.deid_tables import DeidentifyJob
 from custom_ai.state.journal import SYSTEM, notify, reason, record
 from custom_ai.state.tables import AutoLabelJob, ImportJob, Project, Revision, Run, Selection, now
 
@@ -24,8 +25,9 @@ _JOBS: tuple[tuple[work.Work, str], ...] = (
     (Run, "train"),
     (ImportJob, "import_archive"),
     (Revision, "revise"),
+    (DeidentifyJob, "deidentify"),
 )
-_NAMES: dict[work.Work, str] = {Run: "run", ImportJob: "import", Revision: "revision"}
+_NAMES: dict[work.Work, str] = {Run: "run", ImportJob: "import", Revision: "revision", DeidentifyJob: "hiding"}
 
 
 def tick(services: Services) -> None:

@@ -22,6 +22,7 @@ from custom_ai.pipeline import forecast, pictures, provisional, run_data, vote_i
 from custom_ai.pipeline.candidates import candidates_of, sweep, train_one, work_dir
 from custom_ai.pipeline.look import kind_of, look, project_readiness
 from custom_ai.pipeline.mirror import labelled_tasks
+from custom_ai.pipeline.originals import current_images
 from custom_ai.pipeline.pulse import Pulse, carry_out
 from custom_ai.pipeline.review_states import check_finished
 from custom_ai.pipeline.vote import cancel_selection, open_selection, promote
@@ -137,7 +138,10 @@ def _train(services: Services, run_id: int, pulse: Pulse) -> None:
     assert run.snapshot is not None
     with services.database.read() as session:
         content = session.scalars(select(DatasetSnapshot.content).where(DatasetSnapshot.id == run.snapshot_id)).one()
-    snapshot = dataset.Snapshot.loads(content, run.snapshot.sha256)
+    # Where faces were hidden since the labels were frozen, the copy is what there is to learn from.
+    snapshot = dataset.Snapshot.loads(content, run.snapshot.sha256).with_images(
+        current_images(services, run.project_id)
+    )
     images, left_out = pictures.training_images(services, run.project_id, snapshot, pulse)
     with services.database.write() as session:
         pulse.guard(session)

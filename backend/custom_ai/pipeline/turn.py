@@ -1,6 +1,6 @@
 """One worker's turn at an auto-labelling job: images in, predictions out, all stages at the same time.
 
-    claim a chunk -> downloads (4 at a time) -> decode -> prepare -> network -> keep what was found -> push
+    claim a chunk -> downloads (4 at a time) -> decode -> network -> keep what was found -> push
 
 Each stage has threads of its own, so that downloads of the next images and pushing of the previous ones go on while
 the network works. Label Studio 1.23 needs 12 ms of its one core for an image and 0.15 s for a push, whatever the size
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import select, update
 
 from custom_ai.errors import N_, CustomAIError
-from custom_ai.images import decode_pixels, decode_upright
+from custom_ai.images import decode_pixels
 from custom_ai.labelstudio.predictions import PUSH_PREDICTIONS
 from custom_ai.labelstudio.results import prediction
 from custom_ai.pipeline import chunks, found
@@ -33,18 +33,18 @@ from custom_ai.pipeline.doubts import put_in_doubt
 from custom_ai.pipeline.found import Seen, rounded
 from custom_ai.pipeline.label_end import apply_champion
 from custom_ai.pipeline.look import control_of
+from custom_ai.pipeline.originals import hidden_among
 from custom_ai.pipeline.pictures import Download, above, download_many, load_model, lowest, threshold_of
-from custom_ai.pipeline.prepare import prepare_of, unchanged
 from custom_ai.pipeline.which_tasks import takes_touched
 from custom_ai.services import Services
 from custom_ai.state.journal import reason, reason_of
 from custom_ai.state.tables import AutoLabelItem, AutoLabelJob, Project, Task
-from custom_ai.types import ImageSize
 
 if TYPE_CHECKING:
     from custom_ai.serving.stream import Picture
     from custom_ai.serving.stream import Seen as Look
 
+NOT_HIDDEN = N_("faces could not be hidden in it; the page of faces says why")
 PUSH_EVERY_S = 5.0
 """People see progress, and a kill leaves little to ask Label Studio about."""
 TURN_S = 600.0
@@ -76,7 +76,6 @@ class Turn:
         self._control = control_of(project)
         self._threshold = threshold_of(services, self._control, job.threshold, project.threshold)
         self._floor = min(job.floor, lowest(job.candidate, self._threshold))
-        self._prepare = prepare_of(job.prepare)
         self._chunk_of: dict[int, _Chunk] = {}
         self._ready: list[_Chunk] = []
         self._ready_since = 0.0
@@ -103,17 +102,12 @@ class Turn:
 
     def _decoded(self, side: int, file: Download) -> Picture:
         """Called by several threads."""
-        import numpy as np
-
         from custom_ai.serving.stream import Picture
 
         most = self._services.settings.image_max_pixels
         if isinstance(file.content, CustomAIError):
             raise file.content
-        if self._prepare is unchanged:  # then a large photo need not be decoded in full
-            return Picture(*decode_pixels(file.content, file.name, most, side))
-        image = decode_upright(file.content, file.name, most)
-        return Picture(np.asarray(self._prepare(image)), ImageSize(image.width, image.height))
+        return Picture(*decode_pixels(file.content, file.name, most, side))
 
     def _tasks(self) -> Iterator[tuple[int, str]]:
         """(task, image address) of chunk after chunk, claimed when they are needed."""
@@ -127,11 +121,14 @@ class Turn:
             with self._services.database.read() as session:
                 rows = chunks.waiting_tasks(session, mine, self._job.project_id)
                 kept = found.load(session, mine.job_id, mine.number)
+                hidden = hidden_among(session, self._job.project_id, (row[0] for row in rows))
             chunk = _Chunk(mine)
             wanted = []
             for task, image, touched in rows:
                 if image is None or (touched and not takes_touched(self._job.which)):
                     chunk.items[task] = {"status": "skipped"}
+                elif self._job.prepare and task not in hidden:
+                    chunk.items[task] = {"status": "failed", "reason": reason(NOT_HIDDEN)}
                 elif task in kept:
                     chunk.seen[task] = kept[task]
                 else:

@@ -14,7 +14,8 @@ from sqlalchemy.types import TypeDecorator
 
 ACTIVE = ("queued", "running", "paused")
 """Statuses of a run or a job in which it still has work to do; only auto-labelling can be paused."""
-_ACTIVE_SQL = text("status IN ('queued', 'running', 'paused')")
+ACTIVE_SQL = "status IN ('queued', 'running', 'paused')"
+_ACTIVE_SQL = text(ACTIVE_SQL)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -86,6 +87,10 @@ class Project(Base):
     """Keep a tab in Label Studio's Data Manager with the most useful pre-labels first."""
     review_view: Mapped[int | None]
     """Label Studio's id of that tab."""
+    deidentify: Mapped[str] = mapped_column(default="off")
+    """When faces are hidden: off, at_import (as soon as an image is there) or with_auto_label (before that)."""
+    originals: Mapped[str] = mapped_column(default="destroy")
+    """What becomes of the originals: vault (encrypted) or destroy."""
     connected_at: Mapped[datetime | None]
     gone_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
@@ -349,7 +354,7 @@ class AutoLabelJob(Base):
     gathered: Mapped[bool] = mapped_column(default=True)
     """Whether its items are written; False: Label Studio has to be asked for them first."""
     prepare: Mapped[list[Any]] = mapped_column(default=list)
-    """Options of the pre-processors through which every image passes, see ``pipeline.prepare``."""
+    """What is done to the images first: "faces", when only images in which faces were hidden are pre-labelled."""
     floor: Mapped[float] = mapped_column(default=0.0)
     """What the model found is kept from this score on (see ``pipeline.found``)."""
     under: Mapped[str | None]

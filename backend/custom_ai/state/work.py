@@ -11,15 +11,16 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from custom_ai.state.deid_tables import DeidentifyJob
 from custom_ai.state.tables import ACTIVE, AutoLabelJob, ImportJob, Revision, Run, now
 
-Work = type[Run] | type[AutoLabelJob] | type[ImportJob] | type[Revision]
+Work = type[Run] | type[AutoLabelJob] | type[ImportJob] | type[Revision] | type[DeidentifyJob]
 
 
-def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob | ImportJob | Revision:
+def get(session: Session, kind: Work, id: int) -> Run | AutoLabelJob | ImportJob | Revision | DeidentifyJob:
     """The row, which must exist."""
     found = session.get_one(kind, id)
-    assert isinstance(found, Run | AutoLabelJob | ImportJob | Revision)
+    assert isinstance(found, Run | AutoLabelJob | ImportJob | Revision | DeidentifyJob)
     return found
 
 

@@ -74,6 +74,8 @@ def project(services: Services, project_id: int, translate: Translate = str) -> 
                 "threshold": row.threshold,
                 "finish_review": row.finish_review,
                 "review_tab": row.review_tab,
+                "deidentify": row.deidentify,
+                "originals": row.originals,
                 "labels_per_class": state.needed,
             },
             "labels": state.counts,

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from custom_ai.state import deid_tables  # noqa: F401 - its tables belong to Base
 from custom_ai.state.tables import Base
 
 context.configure(

@@ -51,6 +51,8 @@ def upgrade() -> None:
         sa.Column("finish_review", sa.Boolean(), nullable=False),
         sa.Column("review_tab", sa.Boolean(), nullable=False),
         sa.Column("review_view", sa.Integer(), nullable=True),
+        sa.Column("deidentify", sa.String(), nullable=False),
+        sa.Column("originals", sa.String(), nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True),
@@ -111,6 +113,71 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("project_id", "sha256", name="uq_snapshot"),
     )
+    op.create_table(
+        "deidentified_image",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("task_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("uri", sa.String(), nullable=False),
+        sa.Column("uri_original", sa.String(), nullable=False),
+        sa.Column("uri_old", sa.String(), nullable=False),
+        sa.Column("upload_old", sa.Integer(), nullable=True),
+        sa.Column("uri_new", sa.String(), nullable=False),
+        sa.Column("upload_new", sa.Integer(), nullable=True),
+        sa.Column("mark", sa.String(), nullable=False),
+        sa.Column("sha256_before", sa.String(), nullable=False),
+        sa.Column("sha256_after", sa.String(), nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
+        sa.Column("height", sa.Integer(), nullable=False),
+        sa.Column("areas", sa.JSON(), nullable=False),
+        sa.Column("doubtful", sa.Boolean(), nullable=False),
+        sa.Column("kept", sa.Boolean(), nullable=False),
+        sa.Column("original", sa.String(), nullable=False),
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("wanted", sa.JSON(), nullable=True),
+        sa.Column("approved_by", sa.String(), nullable=True),
+        sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "task_id"),
+    )
+    with op.batch_alter_table("deidentified_image", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_deidentified_review", ["project_id", "approved_at", "doubtful", "task_id"], unique=False
+        )
+
+    op.create_table(
+        "deidentify_job",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("trigger", sa.String(), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("auto_label_id", sa.Integer(), nullable=True),
+        sa.Column("originals", sa.String(), nullable=False),
+        sa.Column("used", sa.JSON(), nullable=False),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("deidentify_job", schema=None) as batch_op:
+        batch_op.create_index("ix_deidentify_project", ["project_id", "id"], unique=False)
+        batch_op.create_index(
+            "uq_active_deidentify",
+            ["project_id"],
+            unique=True,
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
+        )
+
     op.create_table(
         "import_job",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -199,6 +266,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("project_id", "key", name="uq_task_import"),
     )
+    op.create_table(
+        "deidentify_item",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("task_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["deidentify_job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "task_id"),
+    )
+    with op.batch_alter_table("deidentify_item", schema=None) as batch_op:
+        batch_op.create_index("ix_deidentify_item", ["job_id", "status", "task_id"], unique=False)
+
     op.create_table(
         "delivery",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -618,6 +698,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_delivery_due")
 
     op.drop_table("delivery")
+    with op.batch_alter_table("deidentify_item", schema=None) as batch_op:
+        batch_op.drop_index("ix_deidentify_item")
+
+    op.drop_table("deidentify_item")
     op.drop_table("task_import")
     with op.batch_alter_table("task", schema=None) as batch_op:
         batch_op.drop_index("ix_task_touched")
@@ -631,6 +715,19 @@ def downgrade() -> None:
     op.drop_table("notification")
     op.drop_table("mail_wish")
     op.drop_table("import_job")
+    with op.batch_alter_table("deidentify_job", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_active_deidentify",
+            sqlite_where=sa.text("status IN ('queued', 'running', 'paused')"),
+            postgresql_where=sa.text("status IN ('queued', 'running', 'paused')"),
+        )
+        batch_op.drop_index("ix_deidentify_project")
+
+    op.drop_table("deidentify_job")
+    with op.batch_alter_table("deidentified_image", schema=None) as batch_op:
+        batch_op.drop_index("ix_deidentified_review")
+
+    op.drop_table("deidentified_image")
     op.drop_table("dataset_snapshot")
     with op.batch_alter_table("web_session", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_web_session_user_id"))
