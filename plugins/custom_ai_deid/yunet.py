@@ -13,8 +13,8 @@ from custom_ai_deid.runtime import Pixels, compile_network
 WEIGHTS = Path(__file__).with_name("weights") / "face_detection_yunet_2023mar.onnx"
 _STRIDES = (8, 16, 32)
 _SCORE_POWER = 1.5
-"""Its scores are put on RetinaFace's scale, so that one threshold means about the same for both: with 0.3, which is 0.45
-of its own, there are fewer areas that are no faces than RetinaFace finds."""
+"""Its scores are put on RetinaFace's scale, so that one threshold does for both: at 0.3, which is 0.45 of its own, it
+finds fewer areas that are no faces than RetinaFace does."""
 
 
 class YuNet:
