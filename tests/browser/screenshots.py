@@ -8,6 +8,7 @@ a file.
 from __future__ import annotations
 
 import argparse
+import secrets
 import tempfile
 import time
 import zipfile
@@ -21,7 +22,7 @@ from playwright.sync_api import expect
 from stack import Stack, eventually, scenes_in
 from story import scenes_of
 
-from custom_ai.demo.label_studio_server import LabelStudioServer
+from custom_ai.demo.label_studio_server import LabelStudioServer, _free_port
 from custom_ai.demo.scenes import CLASSES, Scene
 from custom_ai.overlap import agreement
 from custom_ai.shapes import from_row
@@ -65,13 +66,19 @@ def main() -> None:
     parser.add_argument("--label-studio", type=Path, default=ROOT / ".venv-label-studio" / "bin" / "label-studio")
     parser.add_argument("--seconds", type=float, default=170.0, help="training time of one model, at most")
     arguments = parser.parse_args()
+    port, secret = _free_port(), secrets.token_hex(32)
+    extension = {
+        "DJANGO_SETTINGS_MODULE": "custom_ai_label_studio.settings",
+        "CUSTOM_AI_URL": f"http://127.0.0.1:{port}",
+        "CUSTOM_AI_EXTENSION_SECRET": secret,
+    }
     with (
         tempfile.TemporaryDirectory() as scratch,
-        LabelStudioServer(arguments.label_studio, Path(scratch, "ls")) as there,
+        LabelStudioServer(arguments.label_studio, Path(scratch, "ls"), environment=extension) as there,
     ):
         stack = Stack(
             there, Path(scratch, "custom-ai"), candidate_passes=4000, candidate_seconds=arguments.seconds,
-            forecast_seconds=40, download_weights=True,
+            forecast_seconds=40, download_weights=True, port=port, extension_secret=secret,
         )  # fmt: skip
         stack.start()
         try:
@@ -116,6 +123,7 @@ def tell(camera: Camera, english: Person, korean: Person, stack: Stack, scratch:
 
     selection = vote(camera, english, korean, stack, project_id, tasks)
     label(camera, english, korean, stack, project_id)
+    inside(camera, english, project_id)
 
     english.open("/projects")
     expect(english.page.get_by_role("heading", name="not connected")).to_be_visible()
@@ -213,6 +221,23 @@ def label(camera: Camera, english: Person, korean: Person, stack: Stack, project
     page = english.open(f"{stack.label_studio.url}/projects/{project_id}/data?task={most['id']}")
     expect(page.get_by_text(str(most["predictions"][0]["model_version"])).first).to_be_visible()
     camera.take(english, "label-studio", whole=False)
+
+
+def inside(camera: Camera, english: Person, project_id: int) -> None:
+    """Our extension in Label Studio's Data Manager: the menu, and two dialogs."""
+    page = english.open(f"{english.stack.label_studio.url}/projects/{project_id}/data")
+    page.get_by_role("checkbox", name="Select Task").nth(1).click(force=True)
+    menu = page.get_by_role("button", name="Tasks Actions")
+    menu.click()
+    expect(page.get_by_text("Custom AI: status", exact=True)).to_be_visible()
+    camera.take(english, "extension-menu", whole=False)
+    for action, name in (("Custom AI: status", "extension-status"), ("Custom AI: make", "extension-make")):
+        if not page.get_by_text(action, exact=True).is_visible():
+            menu.click()
+        page.get_by_text(action, exact=True).click()
+        expect(page.locator("form label").first).to_be_visible()  # asked for when the dialog opens
+        camera.take(english, name, whole=False)
+        page.get_by_test_id("dialog-cancel-button").click()
 
 
 if __name__ == "__main__":

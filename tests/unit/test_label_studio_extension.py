@@ -288,14 +288,11 @@ def test_auto_label_sends_the_selected_tasks(custom: Custom) -> None:
         work.auto_label(custom.server(), {}, [])
 
 
-def test_auto_label_hides_faces_first_or_does_nothing(custom: Custom) -> None:
+def test_auto_label_waits_until_faces_are_hidden(custom: Custom) -> None:
     custom.answers["POST /api/projects/7/auto-label"] = as_json({"tasks": {"total": 2}}, 201)
-    with pytest.raises(Problem, match="a newer one can"):
-        work.auto_label(custom.server(), {"hide_faces": True}, [3, 4])
-    custom.answers["POST /api/projects/7/deidentify"] = as_json({}, 201)
     done = work.auto_label(custom.server(), {"hide_faces": True}, [3, 4])
-    assert done.detail == "Faces are being hidden in 2 images, and auto-labelling of 2 tasks is in line."
-    assert [call.path.rpartition("/")[2] for call in custom.calls] == ["deidentify", "deidentify", "auto-label"]
+    assert custom.body() == {"tasks": [3, 4], "prepare": ["faces"]}
+    assert done.detail.startswith("Hiding faces in 2 tasks, then auto-labelling them")
 
 
 def test_deidentify_says_when_custom_ai_cannot(custom: Custom) -> None:

@@ -31,7 +31,7 @@ MODEL = "Model"
 IN_USE = "The model in use ({version})"
 NO_MODEL = 'There is no model yet: make one first, with "Custom AI: make".'
 MODEL_NAME = "{version}: {title}, score {score}"
-HIDE_FACES = "Hide the faces in their images, too"
+HIDE_FACES = "Hide the faces in their images first"
 UNKNOWN_VERSION = (
     "This extension was tried with Label Studio 1.23; this is {version}. If something does not work, tell us."
 )

@@ -69,7 +69,7 @@ KOREAN = {
         '아직 모델이 없습니다. 먼저 "Custom AI: 만들기"로 만드세요.'
     ),
     "{version}: {title}, score {score}": "{version}: {title}, 점수 {score}",
-    "Hide the faces in their images, too": "이 작업의 이미지에서 얼굴도 가리기",
+    "Hide the faces in their images first": "먼저 이 작업의 이미지에서 얼굴 가리기",
     "This extension was tried with Label Studio 1.23; this is {version}. If something does not work, tell us.": (
         "이 확장 기능은 Label Studio 1.23에서 확인했습니다(지금은 {version}). 안 되는 것이 있으면 알려 주세요."
     ),
@@ -112,8 +112,8 @@ KOREAN = {
         "프로젝트를 연결했습니다. Custom AI가 라벨을 세고 있으니 잠시 뒤 이 창을 다시 여세요."
     ),
     "Nothing was started: choose at least one class.": "시작하지 않았습니다. 클래스를 하나 이상 고르세요.",
-    "Faces are being hidden in {count} images, and auto-labelling of {labelled} tasks is in line.": (
-        "이미지 {count}개의 얼굴 가리기와 작업 {labelled}개의 자동 라벨링이 대기열에 들어갔습니다."
+    "Hiding faces in {count} tasks, then auto-labelling them, is in line; it begins by itself.": (
+        "작업 {count}개의 얼굴을 가린 뒤 자동 라벨링하는 일이 대기열에 들어갔습니다. 저절로 시작됩니다."
     ),
     "Auto-labelling of {count} tasks is in line; it begins by itself.": (
         "작업 {count}개의 자동 라벨링이 대기열에 들어갔습니다. 저절로 시작됩니다."

@@ -15,7 +15,7 @@ IN_LINE = "Training is in line; it begins by itself."
 CONNECTED = "The project is connected. Custom AI counts its labels now; open this dialog again in a moment."
 NO_CLASS = "Nothing was started: choose at least one class."
 LABELLING = "Auto-labelling of {count} tasks is in line; it begins by itself."
-BOTH = "Faces are being hidden in {count} images, and auto-labelling of {labelled} tasks is in line."
+BOTH = "Hiding faces in {count} tasks, then auto-labelling them, is in line; it begins by itself."
 HIDING = "Hiding faces in {count} tasks is in line; it begins by itself."
 NO_HIDING = "This Custom AI cannot de-identify tasks that are in Label Studio already; a newer one can."
 NO_TASKS = "No task is selected."
@@ -55,20 +55,16 @@ def make(server: Server, form: Mapping[str, Any]) -> Done:
 
 
 def auto_label(server: Server, form: Mapping[str, Any], tasks: Iterable[int]) -> Done:
-    """Have the tasks pre-labelled, and with ``hide_faces`` their images de-identified before. Raises Problem."""
+    """Have the tasks pre-labelled; with ``hide_faces`` after their images are de-identified. Raises Problem."""
     _ = translator(server.config.language)
-    ids = _chosen(server, tasks)
-    body: dict[str, Any] = {"tasks": ids}
+    body: dict[str, Any] = {"tasks": _chosen(server, tasks)}
     model = str(form.get("model") or "")
     if model.isdecimal():
         body["model"] = int(model)
-    hiding = form.get("hide_faces") is True
-    if hiding:  # first, so that nothing is begun when it cannot be done; sizes stay, so that labels fit either way
-        deidentify(server, ids)
+    if form.get("hide_faces") is True:
+        body["prepare"] = ["faces"]
     count = server.post("/auto-label", body)["tasks"]["total"]
-    if hiding:
-        return Done(_(BOTH).format(count=len(ids), labelled=count), count)
-    return Done(_(LABELLING).format(count=count), count)
+    return Done(_(BOTH if "prepare" in body else LABELLING).format(count=count), count)
 
 
 def deidentify(server: Server, tasks: Iterable[int]) -> Done:
