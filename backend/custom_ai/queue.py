@@ -23,7 +23,14 @@ log = logging.getLogger(__name__)
 TRAIN, LABEL, IMPORT, NOTIFY, DEFAULT = "train", "label", "import", "notify", "default"
 ALL = (TRAIN, DEFAULT, NOTIFY, LABEL, IMPORT)
 """A worker on all of them takes what stands in the first one first."""
-_LONG_JOBS = {"train": TRAIN, "auto_label": LABEL, "import_archive": IMPORT, "deidentify": IMPORT, "revise": DEFAULT, "deliver": NOTIFY}
+_LONG_JOBS = {
+    "train": TRAIN,
+    "auto_label": LABEL,
+    "import_archive": IMPORT,
+    "deidentify": IMPORT,
+    "revise": DEFAULT,
+    "deliver": NOTIFY,
+}
 """What takes minutes or hours has queues of its own: what takes seconds must not wait for it."""
 _SHORT_TIMEOUT_S = 900
 _TICK_KEY = "custom-ai:tick"

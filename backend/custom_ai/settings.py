@@ -136,8 +136,7 @@ class Settings(BaseSettings):
     vault_key: SecretStr = Field(SecretStr(""))
     """Encrypts originals that are kept when faces are hidden (`custom-ai vault-key` makes one); empty: none is kept."""
     label_studio_media_dir: Path | None = Field(None)
-    """Label Studio's media folder (the one with `upload` in it), when it can be reached from here: originals are
-    erased there when faces are hidden. Empty: they stay on Label Studio's disk, unreachable by its web pages."""
+    """Label Studio's media folder (with `upload` in it), from which originals are erased when faces are hidden."""
     upload_max_bytes: int = Field(1_073_741_824, gt=0)
     """Larger archives for a new project are refused."""
     upload_keep_s: float = Field(86_400.0, gt=0)

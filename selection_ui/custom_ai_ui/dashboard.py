@@ -72,7 +72,7 @@ def refused(site: Site, project_id: int, form: str, error: CustomAIError, **valu
 def typed_auto_label() -> dict[str, Any]:
     """The fields of the auto-labelling form as they were sent."""
     typed: dict[str, Any] = {
-        f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold", "status", "view")
+        f"chosen_{name}": request.form.get(name, "") for name in ("count", "threshold", "status", "view", "hide_faces")
     }
     model = request.form.get("model", "")
     return typed | ({"chosen_model": int(model)} if model.isascii() and model.isdigit() else {})

@@ -121,6 +121,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
                 ),
                 candidate_id=form_number("model", int),
                 threshold=form_number("threshold", float),
+                prepare=["faces"] if request.form.get("hide_faces") else [],
             )
         except CustomAIError as error:
             return refused(site, project_id, "auto_label", error, **typed_auto_label())

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from custom_ai.errors import N_, BadInput, CustomAIError
 from custom_ai.pipeline import overview
 from custom_ai.pipeline.connect import change_project
+from custom_ai.pipeline.deidentify import installed
 from custom_ai_ui.dashboard import refused
 from custom_ai_ui.site import Site, form_number
 
@@ -23,7 +24,7 @@ def add_routes(routes: Blueprint, site: Site) -> None:
 
     @routes.context_processor
     def words() -> dict[str, object]:
-        return {"saved_settings": saved}
+        return {"saved_settings": saved, "can_hide": installed}
 
     @routes.post("/projects/<int:project_id>/settings")
     def settings(project_id: int) -> Response | tuple[str, int]:
@@ -45,6 +46,9 @@ def _values(project: dict[str, Any]) -> dict[str, object]:
         raise BadInput(what=f"{needed}", why=N_("expected a whole number from 1 to 10,000"))
     if needed != project["settings"]["labels_per_class"]:  # an untouched field must not pin the installation's default
         values["labels_per_class"] = needed
+    for name in ("deidentify", "originals"):
+        if name in request.form:
+            values[name] = request.form[name]
     if "threshold" in request.form:
         threshold = form_number("threshold", float)
         if threshold is not None and not 0 <= threshold <= 1:
@@ -71,6 +75,8 @@ def _typed() -> dict[str, Any]:
         "labels_per_class": request.form.get("labels_per_class", ""),
         "retrain_below": request.form.get("retrain_below", ""),
         "threshold": request.form.get("threshold", ""),
+        "deidentify": request.form.get("deidentify", "off"),
+        "originals": request.form.get("originals", "destroy"),
         "chosen_classes": request.form.getlist("chosen_class"),
     }
 
@@ -84,5 +90,7 @@ def saved(project: dict[str, Any]) -> dict[str, Any]:
         "labels_per_class": settings["labels_per_class"],
         "threshold": "" if settings["threshold"] is None else f"{settings['threshold']:g}",
         "retrain_below": "" if below is None else f"{100 * below:g}",
+        "deidentify": settings["deidentify"],
+        "originals": settings["originals"],
         "chosen_classes": project["chosen_classes"],
     }

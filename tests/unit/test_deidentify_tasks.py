@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from custom_ai.errors import BadInput, Conflict, ImageError, SettingsError
+from custom_ai.pipeline import hidden_report
 from custom_ai.pipeline.deidentify import (
     deidentify,
     hide_new,
@@ -409,6 +411,46 @@ def test_labels_that_were_frozen_before_are_learned_from_the_copy(tmp_path: Path
     with Image.open(images[0].path) as kept:
         green = kept.convert("L").resize((40, 30)).getpixel((8, 8))
     assert isinstance(green, int | float) and green < 40, "what lies under FACE is black"
+
+
+def test_people_have_the_last_word(tmp_path: Path, studio: Studio) -> None:
+    studio.add(1, picture(1))
+    studio.add(2, b"broken")
+    services = make_hiding(tmp_path, studio, originals="vault", label_studio_media_dir=studio.media)
+    job_id = ask(services)
+    deidentify(services, job_id, 1)
+    first = studio.data[1]["image"]
+    hidden_report.approve(services, 1, 1, by="ann")
+    redo = hidden_report.redo(services, 1, 1, by="ben", add=[[20, 20, 30, 28]], remove=[0])
+    with pytest.raises(BadInput, match="worked on"):
+        hidden_report.approve(services, 1, 1, by="ann")
+    deidentify(services, redo, 1)
+    row = row_of(services, 1)
+    assert (row.state, row.wanted, row.approved_by, row.original) == ("done", None, None, "erased")
+    assert studio.served(first) is None
+    with Image.open(io.BytesIO(studio.shown(1) or b"")) as shown:
+        assert shown.getpixel((8, 8)) == (1, 200, 0), "shown again, from the vault"
+        assert shown.getpixel((25, 25)) == (0, 0, 0)
+    assert len(studio.uploads) == 2
+    table = hidden_report.as_csv(hidden_report.images(services, job_id)).splitlines()
+    assert [line.split(",")[:2] for line in table[1:]] == [["1", "done"], ["2", "failed"]]
+    with pytest.raises(BadInput, match="inside the image"):
+        hidden_report.redo(services, 1, 1, by="ben", add=[[20, 20, 300, 28]], remove=[])
+    with services.database.read() as session:
+        actions = session.scalars(select(AuditEntry.action).where(AuditEntry.actor.in_(("ann", "ben")))).all()
+    assert {"deidentify.approve", "deidentify.areas", "vault.read"} <= set(actions)
+
+
+def test_without_the_original_areas_are_only_added(tmp_path: Path, studio: Studio) -> None:
+    studio.add(1, picture(1))
+    services = make_hiding(tmp_path, studio)
+    deidentify(services, ask(services), 1)
+    with pytest.raises(BadInput, match="only be added"):
+        hidden_report.redo(services, 1, 1, by="ben", add=[], remove=[0])
+    deidentify(services, hidden_report.redo(services, 1, 1, by="ben", add=[[20, 20, 30, 28]], remove=[]), 1)
+    with Image.open(io.BytesIO(studio.shown(1) or b"")) as shown:
+        assert (shown.getpixel((8, 8)), shown.getpixel((25, 25))) == ((0, 0, 0), (0, 0, 0))
+    assert row_of(services, 1).original == "on_disk"
 
 
 def test_only_files_below_the_folder_are_erased(tmp_path: Path) -> None:

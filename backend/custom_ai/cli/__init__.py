@@ -36,6 +36,7 @@ app.command("import")(data.import_data)
 app.command("export")(data.export_data)
 app.command("deidentify")(deidentify.deidentify)
 app.command("notify")(notify.notify)
+app.command("vault-key")(admin.vault_key)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

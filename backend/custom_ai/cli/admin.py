@@ -17,6 +17,7 @@ from custom_ai.pipeline import export, overview
 from custom_ai.services import Services
 from custom_ai.state.database import Database
 from custom_ai.types import LabelKind
+from custom_ai.vault import new_key
 
 CLI_RETRY_S = 5.0
 
@@ -52,6 +53,11 @@ def connect(
     console.print(_(N_("Project {id} is connected.")).format(id=project), style="bold green")
     if state is not None:
         console.print(_(N_("Labels so far: {labels}")).format(labels=state), markup=False)
+
+
+def vault_key() -> None:
+    """Print a new key for CUSTOM_AI_VAULT_KEY. Without it nobody can read the originals in the vault: keep it apart."""
+    typer.echo(new_key())
 
 
 def status() -> None:

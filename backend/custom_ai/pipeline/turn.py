@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from custom_ai.serving.stream import Picture
     from custom_ai.serving.stream import Seen as Look
 
-NOT_HIDDEN = N_("faces could not be hidden in it; the page of faces says why")
+NOT_HIDDEN = N_("faces could not be hidden in it; the report of hiding faces says why")
 PUSH_EVERY_S = 5.0
 """People see progress, and a kill leaves little to ask Label Studio about."""
 TURN_S = 600.0

@@ -16,6 +16,7 @@ from custom_ai.i18n import translator
 from custom_ai.services import Services
 from custom_ai.web import (
     api,
+    deid_api,
     guard,
     labels_api,
     ml_backend,
@@ -68,6 +69,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(pre_labels_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(tasks_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(labels_api.blueprint(services, sign_in), url_prefix="/api")
+    app.register_blueprint(deid_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(uploads_api.blueprint(services, sign_in), url_prefix="/api")
     app.register_blueprint(custom_ai_ui.blueprint(services, sign_in.user, sign_in.sees, language, sign_in))
     app.register_error_handler(Exception, _show_error)
