@@ -216,7 +216,7 @@ def test_a_requested_look_that_got_lost_is_asked_for_again(services: Services) -
     with services.database.write() as session:
         session.get_one(Project, 1).look_requested_at = now() - timedelta(hours=1)
     tick(services)
-    assert rung(services) == [("reconcile", (1,))]
+    assert ("reconcile", (1,)) in rung(services)
     with services.database.read() as session:
         assert session.get_one(Project, 1).look_requested_at is None
 
