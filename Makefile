@@ -17,8 +17,12 @@ ARGS ?=
 demo: setup $(LS_VENV)/.ready
 	$(BIN)/custom-ai demo $(ARGS)
 
+# The unit tests use both cores; those with a real Label Studio need them for themselves.
+UNIT := tests/unit tests/test_architecture.py tests/test_docs.py
+
 test: setup-browser lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(UNIT) -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest tests/flow tests/browser $(ARGS)
 
 lint: setup-test
 	$(BIN)/ruff check --no-cache .
@@ -26,7 +30,7 @@ lint: setup-test
 	$(BIN)/mypy
 
 test-unit: setup-test
-	$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/test_docs.py $(ARGS)
+	$(BIN)/python -m pytest $(UNIT) -n 2 --dist worksteal $(ARGS)
 
 test-flow: setup-test
 	$(BIN)/python -m pytest tests/flow $(ARGS)

@@ -68,7 +68,8 @@ def measure(
         raise ModelError(model=onnx_path.name, why=N_("no engine on this machine can run it"))
     rates = _best_rates([(network, BATCH) for network in networks], image_size)
     best = max(networks, key=lambda one: rates[one.engine, BATCH])
-    rates |= _best_rates([(best, batch) for batch in BATCHES], image_size)
+    for key, rate in _best_rates([(best, batch) for batch in BATCHES], image_size).items():
+        rates[key] = max(rate, rates.get(key, 0.0))
     fastest = max(rates[best.engine, batch] for batch in BATCHES)
     # The smallest batch that is about as fast: it needs less memory, and answers sooner.
     batch = next(one for one in BATCHES if rates[best.engine, one] >= 0.97 * fastest)

@@ -64,7 +64,8 @@ def auto_label(server: Server, form: Mapping[str, Any], tasks: Iterable[int]) ->
     if form.get("hide_faces") is True:
         body["prepare"] = ["faces"]
     count = server.post("/auto-label", body)["tasks"]["total"]
-    return Done(_(BOTH if "prepare" in body else LABELLING).format(count=count), count)
+    text = BOTH if "prepare" in body else LABELLING
+    return Done(_(text).format(count=count), count)
 
 
 def deidentify(server: Server, tasks: Iterable[int]) -> Done:
