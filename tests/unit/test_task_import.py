@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from deid_world import Hide
 from run_world import CONFIG, picture
 from sqlalchemy import select, update
 
@@ -17,6 +18,7 @@ from custom_ai.pipeline import task_import
 from custom_ai.pipeline.task_import import File, import_tasks
 from custom_ai.pipeline.vote import promote
 from custom_ai.services import Services
+from custom_ai.state.deid_tables import DeidentifiedImage
 from custom_ai.state.tables import Candidate, Project, Run, Task, TaskImport, now
 from fake_trainer import one_box_model
 from support import services_in
@@ -195,3 +197,24 @@ def test_without_a_model_nothing_is_imported(tmp_path: Path) -> None:
         session.add(Project(id=1, label_config=CONFIG))
     with pytest.raises(Conflict, match="no model serves"):
         import_tasks(services, 1, WANTED, [], by="ann")
+
+
+def test_with_the_policy_originals_never_reach_label_studio(services: Services, studio: Studio) -> None:
+    hide = Hide()
+    services = replace(services, hider=lambda name: hide)
+    with services.database.write() as session:
+        session.get_one(Project, 1).deidentify = "at_import"
+    broken = "data:image/png;base64," + base64.b64encode(b"broken").decode()
+    wanted: list[Any] = [*WANTED, {"data": {"image": broken}}]
+    answer = import_tasks(services, 1, wanted, [], by="ann")
+    assert [one["task"] for one in answer["tasks"]] == [100, 101, None], "what cannot be hidden is not passed on"
+    assert "cannot be read" in str(answer["tasks"][2]["error"])
+    assert hide.looked == 3
+    assert [one["data"]["image"].startswith("/data/upload/1/") for one in studio.tasks] == [True, True]
+    assert studio.tasks[0]["meta"]["camera"] == 3
+    assert studio.tasks[0]["predictions"]
+    with services.database.read() as session:
+        rows = session.scalars(select(DeidentifiedImage).order_by(DeidentifiedImage.task_id)).all()
+    assert [(one.task_id, one.uri, one.state) for one in rows] == [
+        (one["id"], one["data"]["image"], "done") for one in studio.tasks
+    ]
