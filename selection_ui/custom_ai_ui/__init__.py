@@ -15,6 +15,7 @@ from custom_ai.services import Services
 from custom_ai_ui import (
     account,
     guests,
+    hidden,
     mails,
     new_project,
     notices,
@@ -72,6 +73,7 @@ def blueprint(
     account.add_routes(routes, site, accounts)
     pages.add_routes(routes, site)
     pre_labels.add_routes(routes, site)
+    hidden.add_routes(routes, site)
     project_settings.add_routes(routes, site)
     new_project.add_routes(routes, site)
     notices.add_routes(routes, site)

@@ -8,7 +8,7 @@ from typing import Any
 from flask import render_template, request, url_for
 
 from custom_ai.errors import N_, CustomAIError
-from custom_ai.pipeline import inbox, overview
+from custom_ai.pipeline import hidden_review, inbox, overview
 from custom_ai_ui import preferences
 from custom_ai_ui.site import Site, is_active, number, percent, query_number
 
@@ -47,6 +47,7 @@ def dashboard(site: Site, project_id: int) -> dict[str, Any]:
         "models": models,
         "chosen_model": next((one["id"] for one in models if one["id"] == asked), models[0]["id"] if models else None),
         "chosen_threshold": threshold_in_query(),
+        "hides": hidden_review.used(services, project_id),
         "chosen_count": "",
         "refused": {},
         "served": served,

@@ -70,6 +70,8 @@ def leads_to(notice: dict[str, Any]) -> str:
         return url_for(".selection", selection_id=subject["id"])
     if subject["what"] == "model":
         return url_for(".model_report", model_id=subject["id"])
+    if subject["what"] == "hiding":
+        return url_for(".hidden", project_id=notice["project"])
     parts = {"run": "run-title", "job": "auto-label-title"}
     return url_for(".project_page", project_id=notice["project"], _anchor=parts.get(subject["what"]))
 

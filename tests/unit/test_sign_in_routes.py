@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 from custom_ai.errors import N_
 from custom_ai.labelstudio.client import Project as Remote
 from custom_ai.labelstudio.config import template
+from custom_ai.state.deid_tables import DeidentifyJob
 from custom_ai.state.journal import notify
 from custom_ai.state.tables import AutoLabelJob, Base, Project
 from custom_ai.web import guard
@@ -39,6 +40,7 @@ TABLES = {
     "vote_id": "selection",
     "model_id": "candidate",
     "job_id": "auto_label_job",
+    "hiding_id": "deidentify_job",
     "image_id": "selection_image",
     "notification_id": "notification",
     "notice_id": "notification",
@@ -61,6 +63,10 @@ def full(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         with world.services.database.write() as session:
             notify(session, project_id, "test", N_("Training failed: {why}."), failure=True, why=MARKUP)
             session.get_one(Project, project_id).available_kinds = ["box", "polygon"]
+            hiding = DeidentifyJob(
+                project_id=project_id, status="done", trigger="person", requested_by=MARKUP, originals="vault"
+            )
+            session.add(hiding)
     with world.services.database.write() as session:
         newest = session.scalars(select(AutoLabelJob).order_by(AutoLabelJob.id.desc())).first()
         assert newest is not None
@@ -143,7 +149,7 @@ def test_the_allow_list_is_short() -> None:
     assert guard.OPEN == FOR_EVERYBODY
     assert guard.GUESTS == FOR_GUESTS
     assert guard.MACHINES == "ml_backend"
-    assert guard.UNSUBSCRIBING == {"pages.unsubscribe", "pages.unsubscribe_now"}
+    assert {"pages.unsubscribe", "pages.unsubscribe_now"} == guard.UNSUBSCRIBING
 
 
 def test_strangers_are_refused_everywhere(app: Flask, full: World) -> None:

@@ -392,7 +392,7 @@ def test_forged_links_are_refused(services: Services, tmp_path: Path) -> None:
     with foreign.database.write() as session:
         session.add(Project(id=1, title="Pets", available_classes=["cat"], connected_at=now()))
     open_vote(foreign)
-    # not the last character: the signature's last one carries two unused bits, so that a change there may change nothing
+    # Not the last character: it carries two unused bits, so that a change there may change nothing.
     body, _, signature = token.rpartition(".")
     changed = f"{body}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
     for forged in (changed, "x", token.partition(".")[0], ""):

@@ -33,34 +33,34 @@ def blueprint(services: Services, sign_in: SignIn) -> Blueprint:
         sign_in.sees(project_id)
         return jsonify({"jobs": hidden_report.jobs(services, project_id, translate)})
 
-    @routes.get("/deidentify/<int:job_id>")
-    def job(job_id: int) -> Response:
-        found = hidden_report.job(services, job_id, translate)
+    @routes.get("/deidentify/<int:hiding_id>")
+    def job(hiding_id: int) -> Response:
+        found = hidden_report.job(services, hiding_id, translate)
         sign_in.sees(found["project"])
         return jsonify(found)
 
-    @routes.get("/deidentify/<int:job_id>/images")
-    def images(job_id: int) -> Response:
+    @routes.get("/deidentify/<int:hiding_id>/images")
+    def images(hiding_id: int) -> Response:
         """``?format=csv`` for a table."""
-        found = hidden_report.job(services, job_id, translate)
+        found = hidden_report.job(services, hiding_id, translate)
         sign_in.sees(found["project"])
-        rows = hidden_report.images(services, job_id, translate)
+        rows = hidden_report.images(services, hiding_id, translate)
         if request.args.get("format") != "csv":
             return jsonify({"job": found, "images": rows})
-        name = f'attachment; filename="hidden-{job_id}.csv"'
+        name = f'attachment; filename="hidden-{hiding_id}.csv"'
         return Response(hidden_report.as_csv(rows), mimetype="text/csv", headers={"Content-Disposition": name})
 
-    @routes.post("/deidentify/<int:job_id>/cancel")
-    def cancel(job_id: int) -> Response:
-        visitor = sign_in.sees(hidden_report.job(services, job_id)["project"])
-        deidentify.cancel_deidentify(services, job_id, by=visitor.email)
-        return jsonify(hidden_report.job(services, job_id, translate))
+    @routes.post("/deidentify/<int:hiding_id>/cancel")
+    def cancel(hiding_id: int) -> Response:
+        visitor = sign_in.sees(hidden_report.job(services, hiding_id)["project"])
+        deidentify.cancel_deidentify(services, hiding_id, by=visitor.email)
+        return jsonify(hidden_report.job(services, hiding_id, translate))
 
-    @routes.post("/deidentify/<int:job_id>/retry")
-    def retry(job_id: int) -> Response:
-        visitor = sign_in.sees(hidden_report.job(services, job_id)["project"])
-        deidentify.retry_deidentify(services, job_id, by=visitor.email)
-        return jsonify(hidden_report.job(services, job_id, translate))
+    @routes.post("/deidentify/<int:hiding_id>/retry")
+    def retry(hiding_id: int) -> Response:
+        visitor = sign_in.sees(hidden_report.job(services, hiding_id)["project"])
+        deidentify.retry_deidentify(services, hiding_id, by=visitor.email)
+        return jsonify(hidden_report.job(services, hiding_id, translate))
 
     @routes.post("/projects/<int:project_id>/tasks/<int:task_id>/areas")
     def areas(project_id: int, task_id: int) -> tuple[Response, int]:

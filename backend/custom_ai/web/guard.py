@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from custom_ai.errors import N_, NotFound
 from custom_ai.services import Services
+from custom_ai.state.deid_tables import DeidentifyJob
 from custom_ai.state.tables import AutoLabelJob, Candidate, Run, Selection
 from custom_ai.web.sign_in import SignIn
 
@@ -42,6 +43,7 @@ BELONGS: dict[str, tuple[str, InstrumentedAttribute[int], InstrumentedAttribute[
     "selection_id": (N_("vote"), Selection.id, Selection.project_id),
     "model_id": (N_("model"), Candidate.id, Candidate.project_id),
     "job_id": (N_("auto-labelling job"), AutoLabelJob.id, AutoLabelJob.project_id),
+    "hiding_id": (N_("de-identification"), DeidentifyJob.id, DeidentifyJob.project_id),
 }
 """Names of values in routes: what they are, and where it is written to which project they belong."""
 
