@@ -416,7 +416,7 @@ def _options() -> argparse.Namespace:
     add("--tasks", type=int, default=1500, help="tasks for ours and the floor")
     add("--script", type=int, default=100, help="tasks for the script")
     add("--retrieve", type=int, default=100, help="tasks for Retrieve Predictions")
-    add("--rounds", type=int, default=3, help="the first one also finds out which engine is the fastest")
+    add("--rounds", type=int, default=3)
     add("--memory", type=lambda text: [int(one) for one in text.split(",")], default=[1000, 10000])
     add("--only", choices=["speed", "memory"], default="")
     add("--threads", type=int, default=os.cpu_count() or 1)
