@@ -63,7 +63,7 @@ def test_signed_nonsense_is_refused(content: str) -> None:
 @pytest.mark.parametrize("later", [LIFETIME_S + 2, -LIFETIME_S - 2])
 def test_it_counts_for_a_minute(monkeypatch: pytest.MonkeyPatch, later: int) -> None:
     statement = sign(SECRET, FOR_API, user=5)
-    moment = assertions.time.time()
+    moment = assertions.time.time()  # the clock is moved: a test that waits a minute is too long
     monkeypatch.setattr(assertions.time, "time", lambda: moment + later / 2)
     assert verify(SECRET, FOR_API, statement)["user"] == 5
     monkeypatch.setattr(assertions.time, "time", lambda: moment + later)

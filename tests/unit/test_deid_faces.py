@@ -82,7 +82,7 @@ def test_the_same_without_openvino(finder: FaceFinder, monkeypatch: pytest.Monke
 
     pixels, _ = scene(40, (600, 400), (100, 50))
     expected = finder.find(pixels)
-    monkeypatch.setattr(runtime, "_openvino", missing)
+    monkeypatch.setattr(runtime, "_openvino", missing)  # it is installed here; on other machines it cannot be
     found = FaceFinder((YuNet(2),), Looking()).find(pixels)
     assert len(found) == len(expected) == 1
     assert iou(found[0], expected[0]) > 0.9

@@ -184,7 +184,10 @@ def test_an_image_elsewhere_is_copied_and_the_original_is_said_to_be_out_of_reac
     assert studio.shown(1) not in (None, picture(1))
 
 
-def test_what_people_vote_on_is_made_anew(tmp_path: Path, studio: Studio) -> None:
+@pytest.mark.parametrize("killed", ["", "before", "after"])
+def test_what_people_vote_on_is_made_anew(
+    tmp_path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
     from custom_ai.state.tables import Run
 
     studio.add(1, picture(1))
@@ -201,7 +204,22 @@ def test_what_people_vote_on_is_made_anew(tmp_path: Path, studio: Studio) -> Non
             selection_id=vote.id, task_id=1, sha256=old, width=40, height=30, disagreement=0, predictions={}
         )
         session.add(image)
-    deidentify(services, ask(services), 1)
+    job_id = ask(services)
+    if killed:  # the original's removal; a real kill cannot be timed like that
+        remove = services.store.remove
+
+        def deadly(sha256: str) -> None:
+            if killed == "after":
+                remove(sha256)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(services.store), "remove", lambda store, sha256: deadly(sha256))
+            with pytest.raises(Killed):
+                deidentify(services, job_id, 1)
+        go_on(services, job_id)
+    else:
+        deidentify(services, job_id, 1)
     with services.database.read() as session:
         new = session.get_one(SelectionImage, image.id).sha256
     assert new != old
@@ -231,6 +249,7 @@ class Killer:
             self.step()
             return write()
 
+        # A real kill cannot be timed to each single step.
         monkeypatch.setattr(services.label_studio.session, "_send", dying_send)
         monkeypatch.setattr(services.database, "write", dying_write)
 
@@ -325,7 +344,7 @@ def test_an_image_that_ends_processes_is_left_out_in_the_end(
             raise Killed
         return hide(self, data, name)
 
-    monkeypatch.setattr(Hide, "__call__", deadly)
+    monkeypatch.setattr(Hide, "__call__", deadly)  # an image that a real decoder dies of would be needed otherwise
     for _ in range(2):
         with pytest.raises(Killed):
             go_on(services, job_id)

@@ -104,7 +104,7 @@ def test_the_reasons_name_the_way_out(world: SignInWorld, monkeypatch: pytest.Mo
     assert "not the same" in why(browser.get("/api/me", headers=header("GET", "/api/me", secret="x" * 40)))
     assert "damaged" in why(browser.get("/api/me", headers={"Authorization": "CustomAI what"}))
     old = header("GET", "/api/me")
-    moment = assertions.time.time()
+    moment = assertions.time.time()  # the clock is moved: a test that waits minutes is too long
     monkeypatch.setattr(assertions.time, "time", lambda: moment + 100)
     assert "clocks" in why(browser.get("/api/me", headers=old))
 
@@ -206,7 +206,7 @@ def test_it_leads_nowhere_else(world: SignInWorld, after: str) -> None:
 
 
 def test_access_ends_within_a_minute(world: SignInWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [1000.0]
+    clock = [1000.0]  # instead of waiting a minute
     monkeypatch.setattr(visitors_module.time, "monotonic", lambda: clock[0])
     browser = world.browser()
     arrive(browser, stated(begin(browser)))

@@ -56,6 +56,7 @@ def test_nothing_was_hidden_yet(client: FlaskClient, world: World) -> None:
     html = visible(page(client, "/projects/1/hidden"))
     assert "No face was hidden in this project yet." in html
     assert "Hide faces in all images of this project" in html
+    assert "The originals are not kept" in html
     assert "/projects/1/hidden" in page(client, "/projects/1"), "the settings lead there"
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from custom_ai.errors import N_, SettingsError
@@ -119,13 +119,13 @@ def forget_copies(services: Services, project_id: int, task_id: int, content: by
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=90)
     new = services.store.put_bytes(buffer.getvalue())
-    for id, old in rows:
-        if old == new:
-            continue
-        with services.database.write() as session:
-            session.get_one(SelectionImage, id).sha256 = new
-            others = session.scalar(
-                select(func.count()).select_from(SelectionImage).where(SelectionImage.sha256 == old)
-            )
-        if not others:
+    mine = [id for id, _ in rows]
+    for old in {sha256 for _, sha256 in rows} - {new}:
+        # Before the rows change: who is killed in between finds the old name there, and comes here again.
+        with services.database.read() as session:
+            others = select(func.count()).where(SelectionImage.sha256 == old, SelectionImage.id.not_in(mine))
+            needed = session.scalar(others)
+        if not needed:
             services.store.remove(old)
+    with services.database.write() as session:
+        session.execute(update(SelectionImage).where(SelectionImage.id.in_(mine)).values(sha256=new))
